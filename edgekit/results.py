@@ -1,0 +1,338 @@
+"""Frames and results: plain dataclasses of NumPy arrays, validated once, where they are made.
+
+All coordinates are pixels of the source frame, x to the right and y down, float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError, MissingError
+
+if TYPE_CHECKING:
+    import supervision
+
+
+def _array(name: str, value: Any, dtype: type, shape: tuple[int | None, ...]) -> NDArray:
+    """`value` as a contiguous array of `dtype`; InputError unless it has `shape` (None = any length)."""
+    try:
+        array = np.ascontiguousarray(value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is not an array of {np.dtype(dtype)}: {error}.") from error
+    if array.size == 0 and array.ndim == 1 and len(shape) > 1:
+        array = array.reshape(tuple(0 if n is None else n for n in shape))
+    if array.ndim != len(shape) or any(
+        n is not None and n != m for n, m in zip(shape, array.shape, strict=True)
+    ):
+        wanted = "×".join("N" if n is None else str(n) for n in shape)
+        raise InputError(f"{name} has shape {list(array.shape)}; it must be {wanted}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{name} holds NaN or infinity.")
+    return array
+
+
+def _same_length(owner: str, length: int, **arrays: NDArray | None) -> None:
+    for name, array in arrays.items():
+        if array is not None and len(array) != length:
+            raise InputError(f"{owner}: {name} has {len(array)} rows, the boxes have {length}.")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        image: uint8 [H, W, 3], BGR.
+        index: number of the frame in its source, from 0.
+        t: seconds: of the medium for a file, of `time.monotonic()` for a live source.
+        source: the path or spec it came from.
+    """
+
+    image: NDArray[np.uint8]
+    index: int = 0
+    t: float = 0.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if (
+            not isinstance(image, np.ndarray)
+            or image.dtype != np.uint8
+            or image.ndim != 3
+            or image.shape[2] != 3
+        ):
+            found = (
+                f"{image.dtype} {list(image.shape)}"
+                if isinstance(image, np.ndarray)
+                else type(image).__name__
+            )
+            raise InputError(f"a frame is a uint8 [H, W, 3] BGR picture, not {found}.")
+        if 0 in image.shape:
+            raise InputError(f"a frame must have pixels; this one is {list(image.shape)}.")
+
+    @property
+    def height(self) -> int:
+        return int(self.image.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.image.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Boxes of one frame, best score first.
+
+    Attributes:
+        xyxy: float32 [N, 4], left, top, right, bottom in source pixels.
+        score: float32 [N], 0 to 1.
+        label: int64 [N], index into `names`.
+        names: class names; a label past its end is called "class<label>".
+        track_id: int64 [N] or None where nothing tracks.
+    """
+
+    xyxy: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    score: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    label: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    names: tuple[str, ...] = ()
+    track_id: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "xyxy", _array("xyxy", self.xyxy, np.float32, (None, 4)))
+        put(self, "score", _array("score", self.score, np.float32, (None,)))
+        put(self, "label", _array("label", self.label, np.int64, (None,)))
+        put(self, "names", tuple(self.names))
+        if self.track_id is not None:
+            put(self, "track_id", _array("track_id", self.track_id, np.int64, (None,)))
+        _same_length("Detections", len(self.xyxy), score=self.score, label=self.label, track_id=self.track_id)
+        if (self.xyxy[:, 2:] < self.xyxy[:, :2]).any():
+            raise InputError("xyxy holds a box whose right or bottom is before its left or top.")
+        if (self.label < 0).any():
+            raise InputError("label holds a negative class.")
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __getitem__(self, rows: Any) -> Detections:
+        """The detections of `rows` (a mask, a slice or indices), as Detections."""
+        rows = np.atleast_1d(rows) if not isinstance(rows, slice) else rows
+        ids = None if self.track_id is None else self.track_id[rows]
+        return Detections(self.xyxy[rows], self.score[rows], self.label[rows], self.names, ids)
+
+    def name(self, row: int) -> str:
+        """Class name of one detection."""
+        label = int(self.label[row])
+        return self.names[label] if label < len(self.names) else f"class{label}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `detections` part of a JSON line: a list with one entry a box."""
+        rows = []
+        for i in range(len(self)):
+            row: dict[str, Any] = {
+                "xyxy": [round(float(v), 2) for v in self.xyxy[i]],
+                "score": round(float(self.score[i]), 4),
+                "label": int(self.label[i]),
+                "name": self.name(i),
+            }
+            if self.track_id is not None:
+                row["track_id"] = int(self.track_id[i])
+            rows.append(row)
+        return {"detections": rows}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], names: Sequence[str] | None = None) -> Detections:
+        """Read what `to_dict` wrote. `names` gives the full class list; else it is taken from the rows."""
+        rows = _rows(data, "detections", ("xyxy", "score", "label"))
+        if names is None:
+            known = {int(row["label"]): str(row["name"]) for row in rows if "name" in row}
+            names = [known.get(i, f"class{i}") for i in range(max(known, default=-1) + 1)]
+        tracked = [row.get("track_id") for row in rows]
+        if any(t is None for t in tracked) and any(t is not None for t in tracked):
+            raise InputError("detections: some rows have a track_id and some have none.")
+        return cls(
+            np.array([row["xyxy"] for row in rows], np.float32).reshape(len(rows), -1)
+            if rows
+            else np.zeros((0, 4)),
+            [row["score"] for row in rows],
+            [row["label"] for row in rows],
+            tuple(names),
+            tracked if rows and tracked[0] is not None else None,
+        )
+
+    def to_supervision(self) -> supervision.Detections:
+        """As `supervision.Detections`, class names under `data["class_name"]`."""
+        try:
+            import supervision
+        except ImportError as error:
+            raise MissingError("supervision is not installed; cure: pip install supervision") from error
+        return supervision.Detections(
+            xyxy=self.xyxy.copy(),
+            confidence=self.score.copy(),
+            class_id=self.label.astype(int),
+            tracker_id=None if self.track_id is None else self.track_id.astype(int),
+            data={"class_name": np.array([self.name(i) for i in range(len(self))], dtype=str)},
+        )
+
+    @classmethod
+    def from_supervision(cls, found: supervision.Detections, names: Sequence[str] = ()) -> Detections:
+        """From `supervision.Detections`; missing scores count as 1, missing classes as 0."""
+        n = len(found.xyxy)
+        label = np.zeros(n, np.int64) if found.class_id is None else found.class_id
+        if not names and "class_name" in found.data and n:
+            known = dict(zip((int(k) for k in label), found.data["class_name"], strict=True))
+            names = [str(known.get(i, f"class{i}")) for i in range(max(known) + 1)]
+        score = np.ones(n, np.float32) if found.confidence is None else found.confidence
+        return cls(found.xyxy, score, label, tuple(names), found.tracker_id)
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """Skeletons of one frame.
+
+    Attributes:
+        keypoints: float32 [N, K, 3], x, y in source pixels and the keypoint's score; score 0 = not found.
+        score: float32 [N], of the whole pose.
+        names: the K keypoint names.
+        skeleton: pairs of keypoint indices that a drawing joins.
+        xyxy: float32 [N, 4] boxes, or None (bottom-up methods have none).
+    """
+
+    keypoints: NDArray[np.float32]
+    score: NDArray[np.float32]
+    names: tuple[str, ...] = ()
+    skeleton: tuple[tuple[int, int], ...] = ()
+    xyxy: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        keypoints = np.asarray(self.keypoints)
+        if keypoints.size == 0 and keypoints.ndim < 3:
+            keypoints = np.zeros((0, len(self.names), 3), np.float32)
+        put(self, "keypoints", _array("keypoints", keypoints, np.float32, (None, None, 3)))
+        put(self, "score", _array("score", self.score, np.float32, (None,)))
+        put(self, "names", tuple(self.names))
+        put(self, "skeleton", tuple((int(a), int(b)) for a, b in self.skeleton))
+        if self.xyxy is not None:
+            put(self, "xyxy", _array("xyxy", self.xyxy, np.float32, (None, 4)))
+        _same_length("Poses", len(self.keypoints), score=self.score, xyxy=self.xyxy)
+        if self.names and len(self.names) != self.keypoints.shape[1]:
+            raise InputError(f"Poses: {self.keypoints.shape[1]} keypoints, but {len(self.names)} names.")
+        if any(not 0 <= k < self.keypoints.shape[1] for pair in self.skeleton for k in pair):
+            raise InputError("Poses: the skeleton joins a keypoint that does not exist.")
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `poses` part of a JSON line."""
+        rows = []
+        for i in range(len(self)):
+            points = [
+                [round(float(x), 2), round(float(y), 2), round(float(s), 4)] for x, y, s in self.keypoints[i]
+            ]
+            row: dict[str, Any] = {"keypoints": points, "score": round(float(self.score[i]), 4)}
+            if self.xyxy is not None:
+                row["xyxy"] = [round(float(v), 2) for v in self.xyxy[i]]
+            rows.append(row)
+        return {"poses": rows}
+
+    @classmethod
+    def from_dict(
+        cls,
+        data: Mapping[str, Any],
+        names: Sequence[str] = (),
+        skeleton: Sequence[tuple[int, int]] = (),
+    ) -> Poses:
+        """Read what `to_dict` wrote."""
+        rows = _rows(data, "poses", ("keypoints", "score"))
+        boxes = [row["xyxy"] for row in rows if "xyxy" in row]
+        if boxes and len(boxes) != len(rows):
+            raise InputError("poses: some rows have a box and some have none.")
+        return cls(
+            np.array([row["keypoints"] for row in rows], np.float32),
+            [row["score"] for row in rows],  # type: ignore[arg-type]  # made an array in __post_init__
+            tuple(names),
+            tuple(skeleton),
+            boxes or None,  # type: ignore[arg-type]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Actions:
+    """Action scores of one frame: of the whole picture, or one row a person.
+
+    Attributes:
+        scores: float32 [N, C], probabilities.
+        names: the C action names.
+        xyxy: float32 [N, 4] in source pixels, or None for the whole picture.
+        track_id: int64 [N], or None.
+        threshold: scores below it are left out of the JSON line.
+    """
+
+    scores: NDArray[np.float32]
+    names: tuple[str, ...]
+    xyxy: NDArray[np.float32] | None = None
+    track_id: NDArray[np.int64] | None = None
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "names", tuple(self.names))
+        put(self, "scores", _array("scores", self.scores, np.float32, (None, len(self.names))))
+        if self.xyxy is not None:
+            put(self, "xyxy", _array("xyxy", self.xyxy, np.float32, (None, 4)))
+        if self.track_id is not None:
+            put(self, "track_id", _array("track_id", self.track_id, np.int64, (None,)))
+        _same_length("Actions", len(self.scores), xyxy=self.xyxy, track_id=self.track_id)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `actions` part of a JSON line."""
+        rows = []
+        for i in range(len(self)):
+            row: dict[str, Any] = {}
+            if self.xyxy is not None:
+                row["xyxy"] = [round(float(v), 2) for v in self.xyxy[i]]
+            if self.track_id is not None:
+                row["track_id"] = int(self.track_id[i])
+            kept = np.flatnonzero(self.scores[i] >= self.threshold)
+            row["scores"] = {self.names[c]: round(float(self.scores[i, c]), 4) for c in kept}
+            rows.append(row)
+        return {"actions": rows}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], names: Sequence[str] | None = None) -> Actions:
+        """Read what `to_dict` wrote; a name without a score counts as 0."""
+        rows = _rows(data, "actions", ("scores",))
+        if names is None:
+            names = sorted({name for row in rows for name in row["scores"]})
+        scores = [[row["scores"].get(name, 0.0) for name in names] for row in rows]
+        return cls(
+            np.array(scores, np.float32).reshape(len(rows), len(names)),
+            tuple(names),
+            [row["xyxy"] for row in rows] if rows and "xyxy" in rows[0] else None,  # type: ignore[arg-type]
+            [row["track_id"] for row in rows] if rows and "track_id" in rows[0] else None,  # type: ignore[arg-type]
+        )
+
+
+Result = Detections | Poses | Actions
+
+
+def _rows(data: Mapping[str, Any], key: str, wanted: tuple[str, ...]) -> list[Mapping[str, Any]]:
+    """`data[key]` as a list of rows that have each of `wanted`."""
+    rows = data.get(key)
+    if not isinstance(rows, list):
+        raise InputError(f"this is no result of edgekit: {key!r} is not a list.")
+    for i, row in enumerate(rows):
+        for name in wanted:
+            if not isinstance(row, Mapping) or name not in row:
+                raise InputError(f"{key}[{i}] has no {name!r}.")
+    return rows
