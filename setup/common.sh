@@ -1,0 +1,254 @@
+#!/usr/bin/env bash
+# Shared by demo.sh, test.sh and lab.sh: find a Python, make the virtual environment, install into it.
+# A second run with nothing changed installs nothing. Sourced, never run.
+#
+# EDGEKIT_PYTHON   the interpreter to use            (default: the first of 3.12, 3.11, 3.10 that works)
+# EDGEKIT_VENV     where the virtual environment is  (default: .venv in the checkout)
+# EDGEKIT_ROOTFS   where /etc, /proc … are read from (default: /; the tests use another one)
+
+SETUP_DIR=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+ROOT=$(dirname -- "$SETUP_DIR")
+VENV=${EDGEKIT_VENV:-$ROOT/.venv}
+case $VENV in /*) ;; *) VENV=$PWD/$VENV ;; esac
+ROOTFS=${EDGEKIT_ROOTFS:-/}
+PY=$VENV/bin/python # every tool is run as "$PY" -m …, so that a moved checkout still works
+
+say() { printf '%s\n' "$*"; }
+warn() { printf 'edgekit: %s\n' "$*" >&2; }
+die() {
+  warn "$@"
+  exit 1
+}
+
+# pip, Jupyter and matplotlib want a home folder; cron jobs and containers may have none.
+ensure_home() {
+  if [ -z "${HOME:-}" ]; then
+    unset HOME
+    HOME=~
+    case $HOME in /*) ;; *) HOME=${TMPDIR:-/tmp} ;; esac
+    export HOME
+  fi
+}
+
+# --- which machine -----------------------------------------------------------------------------
+
+# The L4T version as "36.4.3"; fails where this is no Jetson.
+l4t() {
+  local file=${ROOTFS%/}/etc/nv_tegra_release
+  [ -r "$file" ] || return 1
+  sed -n '1s/^# R\([0-9][0-9]*\) (release), REVISION: \([0-9.]*\).*/\1.\2/p' "$file" | grep .
+}
+
+on_jetson() { l4t >/dev/null; }
+
+check_jetson() {
+  local version
+  version=$(l4t) || return 0
+  [ "${version%%.*}" -ge 36 ] || die "this Jetson runs L4T $version. edgekit needs JetPack 6 or 7 (L4T 36 or newer," \
+    "Python 3.10+). Cure: flash JetPack 6 (Orin) or 7 (Orin, Thor); Nano, TX2 and Xavier stay at JetPack 4 or 5," \
+    "which edgekit does not support."
+}
+
+# --- which Python ------------------------------------------------------------------------------
+
+# "3.11" if the command runs and is Python 3; nothing otherwise. A pyenv shim may exist and not run.
+python_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null </dev/null; }
+
+version_fits() {
+  case $1 in 3.10 | 3.11 | 3.12 | 3.13) return 0 ;; *) return 1 ;; esac
+}
+
+# Prints the interpreter to use, or says what is missing and fails.
+find_python() {
+  local candidates=(python3.12 python3.11 python3.10 python3.13 python3 python) name version seen='' no_venv=''
+  # JetPack's TensorRT is made for the system's Python alone.
+  if on_jetson; then candidates=("${ROOTFS%/}/usr/bin/python3"); fi
+  if [ -n "${EDGEKIT_PYTHON:-}" ]; then candidates=("$EDGEKIT_PYTHON"); fi
+  for name in "${candidates[@]}"; do
+    version=$(python_version "$name") || continue
+    if ! version_fits "$version"; then
+      seen="$seen $name is $version."
+    elif ! "$name" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+      no_venv="$version"
+    else
+      command -v -- "$name"
+      return 0
+    fi
+  done
+  if [ -n "$no_venv" ]; then
+    warn "Python $no_venv is here, its venv module is not. Cure: sudo apt install python$no_venv-venv" \
+      "(on a Jetson: python3-venv), then run this again."
+  elif [ -n "${EDGEKIT_PYTHON:-}" ]; then
+    warn "EDGEKIT_PYTHON=$EDGEKIT_PYTHON is not a Python 3.10 to 3.13 that runs.$seen"
+  else
+    warn "no Python 3.10 to 3.13 found.$seen Cure: install one (Debian, Ubuntu: sudo apt install python3 python3-venv;" \
+      "pyenv: pyenv global 3.12), or name one: EDGEKIT_PYTHON=/path/to/python3.12 $0"
+  fi
+  return 1
+}
+
+# --- the virtual environment -------------------------------------------------------------------
+
+venv_works() { [ -f "$VENV/pyvenv.cfg" ] && "$PY" -c 'import pip' >/dev/null 2>&1 </dev/null; }
+
+make_venv() {
+  local python=$1 options=()
+  if [ -e "$VENV" ] && [ ! -f "$VENV/pyvenv.cfg" ] && [ -n "$(ls -A -- "$VENV" 2>/dev/null)" ]; then
+    die "$VENV exists and is not a virtual environment. Cure: move it away, or name another folder with EDGEKIT_VENV."
+  fi
+  mkdir -p -- "$VENV" 2>/dev/null && [ -w "$VENV" ] || die "cannot write to $VENV. Cure: copy the kit to a folder of" \
+    "your own, or name a folder that you can write to with EDGEKIT_VENV."
+  if on_jetson; then options=(--system-site-packages); fi
+  say "Making the virtual environment $VENV with Python $(python_version "$python")"
+  # ${a[@]+…}: bash 3.2 calls an empty array unbound
+  "$python" -m venv --clear ${options[@]+"${options[@]}"} -- "$VENV" || die "python -m venv failed (see above)." \
+    "Cure: check the free disk space (df -h), and that the package python3-venv is installed."
+}
+
+# What an installation depends on, as one hash: a change of any of it installs anew.
+fingerprint() {
+  "$PY" - "$ROOT" "$SETUP_DIR" "$@" <<'PY'
+import hashlib, pathlib, sys
+root, setup = map(pathlib.Path, sys.argv[1:3])
+digest = hashlib.sha256(repr((sys.version_info[:3], sys.argv[1:])).encode())
+for file in (root / "requirements.txt", root / "pyproject.toml", *sorted(setup.glob("constraints*.txt"))):
+    digest.update(file.read_bytes())
+print(digest.hexdigest())
+PY
+}
+
+# stamp_matches NAME / write_stamp NAME: NAME is "runtime" or an extra of pyproject.toml.
+stamp_matches() { [ "$(cat -- "$VENV/.edgekit-$1" 2>/dev/null)" = "$(fingerprint "$1")" ]; }
+write_stamp() { fingerprint "$1" >"$VENV/.edgekit-$1"; }
+
+# pip ARGUMENTS…: downloads and builds are shown, the rest goes to install.log.
+pip_install() {
+  local log=$VENV/install.log
+  if "$PY" -m pip install --disable-pip-version-check --no-input --retries 3 --progress-bar off "$@" 2>&1 </dev/null |
+    tee -- "$log" | { grep --line-buffered -E '^ *Downloading .*B\)|^ *Building wheel|Retrying' || true; }; then
+    return 0
+  fi
+  tail -n 8 -- "$log" >&2
+  explain_failure "$log"
+  return 1
+}
+
+explain_failure() {
+  if grep -q -i 'no space left' "$1"; then
+    warn "the disk is full. Cure: make room (df -h), or put the environment elsewhere with EDGEKIT_VENV, and run this again."
+  elif grep -q -i -E 'connection|timed out|name or service|name resolution|unreachable|proxy|ssl|retrying|HTTP error' "$1"; then
+    warn "a download failed: the Python package registry could not be reached. Cure: check the network (behind a proxy" \
+      "set HTTPS_PROXY) and run this again; what is already here is kept. With no network at all, bring the packages" \
+      "in a folder and say so: PIP_NO_INDEX=1 PIP_FIND_LINKS=/path/to/wheels $0"
+  else
+    warn "the installation failed; the end of pip's words is above, all of them are in $1."
+  fi
+}
+
+# On a Jetson the system's cv2 (built with GStreamer) has no pip metadata, so pip would lay the wheel
+# opencv-python, which has no GStreamer, over it. A note in the venv tells pip that it is there.
+keep_system_cv2() {
+  "$PY" - <<'PY'
+import importlib.metadata, pathlib, sys, sysconfig
+try:
+    import cv2
+except Exception as error:  # none, or one that does not import: pip's wheel is the better choice
+    sys.exit(print(f"The system's cv2 does not import ({error}); pip's opencv-python, without GStreamer, takes its place."))
+site = pathlib.Path(sysconfig.get_path("purelib"))
+if site in pathlib.Path(cv2.__file__).parents:
+    sys.exit(0)
+try:
+    importlib.metadata.version("opencv-python")
+except importlib.metadata.PackageNotFoundError:
+    name = f"opencv_python-{cv2.__version__}.dist-info"
+    (site / name).mkdir()
+    (site / name / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: opencv-python\nVersion: {cv2.__version__}\n"
+        f"Summary: Not the wheel: stands for the system's {cv2.__file__}\n"
+    )
+    (site / name / "INSTALLER").write_text("edgekit\n")
+    (site / name / "RECORD").write_text(f"{name}/METADATA,,\n{name}/INSTALLER,,\n{name}/RECORD,,\n")
+    print(f"Keeping the system's cv2 {cv2.__version__} ({cv2.__file__})")
+PY
+}
+
+# The constraints file that this machine needs, or nothing: cv2 of JetPack 6 is compiled for NumPy 1.
+constraints() {
+  local version
+  version=$(l4t) || return 0
+  if [ "${version%%.*}" = 36 ] ||
+    "$PY" -c 'import numpy, sys; sys.exit(not numpy.__version__.startswith("1."))' 2>/dev/null; then
+    say "$SETUP_DIR/constraints-jetpack6.txt"
+  fi
+}
+
+# pycuda is compiled against the board's CUDA, jetson-stats is a convenience: neither stops the kit.
+install_jetson_packages() {
+  local package
+  if [ -d "${ROOTFS%/}/usr/local/cuda/bin" ]; then PATH=${ROOTFS%/}/usr/local/cuda/bin:$PATH; fi
+  for package in 'pycuda>=2024.1' 'jetson-stats>=4.3.2'; do
+    pip_install "$@" "$package" || warn "$package is not installed; the rest goes on. pycuda needs nvcc and Python's" \
+      "headers (sudo apt install nvidia-jetpack python3-dev); without it models run on ONNX Runtime."
+  done
+}
+
+# Install the kit and what it needs at run time.
+install_runtime() {
+  local held options=() list=$VENV/requirements.txt
+  stamp_matches runtime && return 0
+  say "Installing what the kit needs (some 300 MB the first time; later runs skip this)"
+  if on_jetson; then
+    keep_system_cv2
+    held=$(constraints)
+    if [ -n "$held" ]; then options=(-c "$held"); fi
+  fi
+  grep -v tegra "$ROOT/requirements.txt" >"$list"
+  pip_install ${options[@]+"${options[@]}"} -r "$list" || return 1
+  if on_jetson; then install_jetson_packages ${options[@]+"${options[@]}"}; fi
+  pip_install --no-deps -e "$ROOT" || return 1
+  write_stamp runtime
+}
+
+# The requirements of one extra, one a line.
+extra_requirements() {
+  "$PY" - "$ROOT/pyproject.toml" "$1" <<'PY'
+import sys
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    import tomli as tomllib
+with open(sys.argv[1], "rb") as file:
+    print(*tomllib.load(file)["project"]["optional-dependencies"][sys.argv[2]], sep="\n")
+PY
+}
+
+# Install one extra of pyproject.toml on top of the run-time packages.
+install_extra() {
+  local held options=() list=$VENV/requirements-$1.txt
+  stamp_matches "$1" && return 0
+  say "Installing the packages of [$1]"
+  held=$(constraints)
+  if [ -n "$held" ]; then options=(-c "$held"); fi
+  extra_requirements "$1" >"$list"
+  pip_install ${options[@]+"${options[@]}"} -r "$list" || return 1
+  write_stamp "$1"
+}
+
+# set_up [EXTRA…]: everything above, in order. Ends the script with a message where it cannot go on.
+# shellcheck disable=SC2120  # demo.sh and lab.sh need no extra
+set_up() {
+  local python extra have
+  ensure_home
+  check_jetson
+  if ! venv_works; then
+    python=$(find_python) || exit 1
+    make_venv "$python"
+  else
+    have=$(python_version "$PY")
+    if ! version_fits "$have" || [ "$have" != "$(python_version "${EDGEKIT_PYTHON:-$PY}")" ]; then
+      die "$VENV was made with Python $have. Cure: remove that folder and run this again, or name another with EDGEKIT_VENV."
+    fi
+  fi
+  install_runtime || exit 1
+  for extra in "$@"; do install_extra "$extra" || exit 1; done
+}
