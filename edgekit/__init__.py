@@ -12,20 +12,23 @@ if TYPE_CHECKING:
     from edgekit.errors import EdgekitError, InputError, MissingError
     from edgekit.results import Actions, Detections, Frame, Poses
 
-_HOME = {
-    "open_source": "camera",
-    "open_engine": "engine",
-    "Engine": "engine",
-    "TensorSpec": "engine",
-    "EdgekitError": "errors",
-    "InputError": "errors",
-    "MissingError": "errors",
-    "Frame": "results",
-    "Detections": "results",
-    "Poses": "results",
-    "Actions": "results",
-}
-__all__ = [*sorted(_HOME), "__version__"]
+__all__ = [
+    "Actions",
+    "Detections",
+    "EdgekitError",
+    "Engine",
+    "Frame",
+    "InputError",
+    "MissingError",
+    "Poses",
+    "TensorSpec",
+    "open_engine",
+    "open_source",
+]
+
+_HOME = {"open_source": "camera", "open_engine": "engine", "Engine": "engine", "TensorSpec": "engine"}
+_HOME |= dict.fromkeys(("EdgekitError", "InputError", "MissingError"), "errors")
+_HOME |= dict.fromkeys(("Actions", "Detections", "Frame", "Poses"), "results")
 
 
 def __getattr__(name: str) -> Any:
