@@ -15,6 +15,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgekit.limits import memory, read_text, usable_cores
@@ -22,8 +23,8 @@ from edgekit.limits import memory, read_text, usable_cores
 #: L4T → JetPack (https://developer.nvidia.com/embedded/jetpack-archive). The longest matching start counts.
 JETPACK = {
     "32.7": "4.6", "35.1": "5.0.2", "35.2": "5.1", "35.3": "5.1.1", "35.4": "5.1.2", "35.5": "5.1.3",
-    "35.6": "5.1.4", "36.2": "6.0 preview", "36.3": "6.0", "36.4.0": "6.1", "36.4.3": "6.2", "36.4.4": "6.2.1",
-    "38.2": "7.0", "38.4": "7.1", "39.2": "7.2",
+    "35.6": "5.1.4", "36.2": "6.0 preview", "36.3": "6.0", "36.4.0": "6.1", "36.4.3": "6.2",
+    "36.4.4": "6.2.1", "38.2": "7.0", "38.4": "7.1", "39.2": "7.2",
     "32": "4.x", "34": "5.0 preview", "35": "5.x", "36": "6.x", "38": "7.x", "39": "7.x",
 }  # fmt: skip
 
@@ -154,9 +155,9 @@ def find_tensorrt(root: Path) -> tuple[str | None, str | None]:
         notes = [
             re.match(r"tensorrt-([\d.]+\d)", path.name) for path in module.parent.glob("tensorrt-*-info")
         ]
-        for version in (found, *notes):
-            if version:
-                return version[1], str(module)
+        for note in (found, *notes):
+            if note:
+                return note[1], str(module)
     return library_version(root), str(module) if module else None
 
 
@@ -176,6 +177,14 @@ def ask(command: list[str], timeout: float = 5.0) -> str | None:
     except (OSError, subprocess.SubprocessError, UnicodeError):
         return None
     return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else None
+
+
+def installed(package: str) -> str | None:
+    """Version of an installed package, None where it is absent."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def find_gpu(root: Path, soc: str | None) -> tuple[str | None, str | None, str]:

@@ -38,7 +38,9 @@ def _cgroups(root: Path, controller: str) -> list[Path]:
 def memory(root: Path | str = "/") -> tuple[int, int]:
     """Bytes of memory in all and free for use now; a cgroup's limit counts where it is lower."""
     root = Path(root)
-    table = dict(re.findall(r"^(\w+):\s+(\d+) kB", read_text(root / "proc/meminfo") or "", re.MULTILINE))
+    table: dict[str, str] = dict(
+        re.findall(r"^(\w+):\s+(\d+) kB", read_text(root / "proc/meminfo") or "", re.MULTILINE)
+    )
     if "MemTotal" in table:
         total = int(table["MemTotal"]) * 1024
         free = int(table.get("MemAvailable", table.get("MemFree", 0))) * 1024
@@ -51,8 +53,9 @@ def memory(root: Path | str = "/") -> tuple[int, int]:
             # pages of files that the kernel gives up on demand count as used, and are free all the same
             stat = read_text(folder / "memory.stat") or ""
             cache = re.search(r"^(?:total_)?inactive_file (\d+)", stat, re.MULTILINE)
+            reclaimable = int(cache[1]) if cache else 0
             total = int(limit)
-            free = min(free, max(0, total - int(used) + (int(cache[1]) if cache else 0)))
+            free = min(free, max(0, total - int(used) + reclaimable))
     return total, free
 
 
@@ -61,9 +64,9 @@ def usable_cores(root: Path | str = "/") -> float:
     root = Path(root)
     cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     for folder in _cgroups(root, "cpu"):
-        both = (read_text(folder / "cpu.max") or "").split()
-        if not both:
-            both = [read_text(folder / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period")]
-        if len(both) == 2 and both[0].isdigit() and both[1].isdigit() and int(both[1]):
-            cores = min(cores, round(int(both[0]) / int(both[1]), 2))
+        quota, _, period = (read_text(folder / "cpu.max") or "").partition(" ")
+        quota = quota or read_text(folder / "cpu.cfs_quota_us") or ""
+        period = period or read_text(folder / "cpu.cfs_period_us") or ""
+        if quota.isdigit() and period.isdigit() and int(period):
+            cores = min(cores, round(int(quota) / int(period), 2))
     return cores
