@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def _array(name: str, value: Any, dtype: type, shape: tuple[int | None, ...]) -> NDArray:
     """`value` as a contiguous array of `dtype`; InputError unless it has `shape` (None = any length)."""
     try:
-        array = np.ascontiguousarray(value, dtype=dtype)
+        array: NDArray = np.ascontiguousarray(value, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} is not an array of {np.dtype(dtype)}: {error}.") from error
     if array.size == 0 and array.ndim == 1 and len(shape) > 1:
@@ -152,17 +152,12 @@ class Detections:
         if names is None:
             known = {int(row["label"]): str(row["name"]) for row in rows if "name" in row}
             names = [known.get(i, f"class{i}") for i in range(max(known, default=-1) + 1)]
-        tracked = [row.get("track_id") for row in rows]
-        if any(t is None for t in tracked) and any(t is not None for t in tracked):
-            raise InputError("detections: some rows have a track_id and some have none.")
         return cls(
-            np.array([row["xyxy"] for row in rows], np.float32).reshape(len(rows), -1)
-            if rows
-            else np.zeros((0, 4)),
-            [row["score"] for row in rows],
-            [row["label"] for row in rows],
+            _column(rows, "xyxy"),
+            _column(rows, "score"),
+            _column(rows, "label"),
             tuple(names),
-            tracked if rows and tracked[0] is not None else None,
+            _optional_column("detections", rows, "track_id"),
         )
 
     def to_supervision(self) -> supervision.Detections:
@@ -251,16 +246,8 @@ class Poses:
     ) -> Poses:
         """Read what `to_dict` wrote."""
         rows = _rows(data, "poses", ("keypoints", "score"))
-        boxes = [row["xyxy"] for row in rows if "xyxy" in row]
-        if boxes and len(boxes) != len(rows):
-            raise InputError("poses: some rows have a box and some have none.")
-        return cls(
-            np.array([row["keypoints"] for row in rows], np.float32),
-            [row["score"] for row in rows],  # type: ignore[arg-type]  # made an array in __post_init__
-            tuple(names),
-            tuple(skeleton),
-            boxes or None,  # type: ignore[arg-type]
-        )
+        boxes = _optional_column("poses", rows, "xyxy")
+        return cls(_column(rows, "keypoints"), _column(rows, "score"), tuple(names), tuple(skeleton), boxes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,8 +305,8 @@ class Actions:
         return cls(
             np.array(scores, np.float32).reshape(len(rows), len(names)),
             tuple(names),
-            [row["xyxy"] for row in rows] if rows and "xyxy" in rows[0] else None,  # type: ignore[arg-type]
-            [row["track_id"] for row in rows] if rows and "track_id" in rows[0] else None,  # type: ignore[arg-type]
+            _optional_column("actions", rows, "xyxy"),
+            _optional_column("actions", rows, "track_id"),
         )
 
 
@@ -336,3 +323,16 @@ def _rows(data: Mapping[str, Any], key: str, wanted: tuple[str, ...]) -> list[Ma
             if not isinstance(row, Mapping) or name not in row:
                 raise InputError(f"{key}[{i}] has no {name!r}.")
     return rows
+
+
+def _column(rows: list[Mapping[str, Any]], key: str) -> Any:
+    """One key of all rows, for a dataclass to make an array of and check."""
+    return [row[key] for row in rows]
+
+
+def _optional_column(owner: str, rows: list[Mapping[str, Any]], key: str) -> Any:
+    """As `_column`, or None where no row has the key; InputError where only some have it."""
+    having = sum(key in row for row in rows)
+    if having not in (0, len(rows)):
+        raise InputError(f"{owner}: some rows have {key!r} and some have none.")
+    return _column(rows, key) if having else None
