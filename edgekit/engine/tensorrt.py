@@ -1,0 +1,148 @@
+"""Run a TensorRT plan: tensors by name, pinned buffers, CUDA events, CUDA-graph replay.
+
+One way of doing it serves TensorRT 8.5 to 11 and TensorRT-RTX. All work happens on the GPU's owner
+thread (`edgekit.engine.gpu_thread`), so an engine may be called and closed from any thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgekit.engine import check_feeds
+from edgekit.engine.gpu_thread import CLOSE_SECONDS, GpuThread, acquire
+from edgekit.engine.trt_module import REBUILD, load_tensorrt
+from edgekit.engine.trt_session import Session
+from edgekit.errors import EdgekitError, InputError
+
+
+class TensorRTEngine:
+    """A TensorRT plan as an `Engine`.
+
+    Args:
+        plan: the serialized engine. Beside it, `<plan>.json` tells its precision, metadata and SHA-256.
+        precision: what the table shall say when there is no such file.
+        device: number of the GPU.
+        graph: replay a CUDA graph while shapes stay the same.
+        dla_core: run on this deep-learning accelerator core (Jetson); no graph then.
+        zero_copy: let the GPU work on host memory. None: on integrated GPUs only.
+        why: a sentence of the caller's, put before the engine's own reasons.
+
+    Attributes: those of `edgekit.engine.Engine`. `times` are in seconds: "upload" is the copy into the
+    pinned buffers (host clock) and on to the GPU, "infer" and "download" are GPU time (CUDA events).
+
+    Calls from several threads take turns; the arrays a call returns are views of the pinned output
+    buffers, valid until anybody's next call. They stay readable after `close()`.
+
+    Raises:
+        InputError: the plan, its sidecar or its tensors cannot be used.
+        MissingError: no TensorRT, no pycuda or no GPU.
+    """
+
+    backend = "tensorrt"
+
+    def __init__(
+        self,
+        plan: str | Path,
+        precision: str | None = None,
+        device: int = 0,
+        graph: bool = True,
+        dla_core: int | None = None,
+        zero_copy: bool | None = None,
+        why: str = "",
+    ) -> None:
+        plan = Path(plan)
+        notes = read_sidecar(plan)
+        blob = _read_plan(plan, notes)
+        wanted = notes.get("module")
+        trt = load_tensorrt(wanted or "tensorrt", fallback=wanted is None)
+        gpu = acquire(device)
+        try:
+            session = gpu.call(Session, gpu, trt, plan, blob, notes, graph, dla_core, zero_copy)
+        except BaseException:
+            gpu.release()
+            raise
+        self._session, self._gpu = session, gpu
+        self._close = weakref.finalize(self, _abandon, gpu, session)
+        self._close.atexit = False  # the owner thread frees what is open when the interpreter ends
+        self.precision: str = notes.get("precision") or precision or "unknown"
+        self.metadata: dict[str, str] = dict(notes.get("metadata") or {})
+        self.device = gpu.name
+        self.inputs, self.outputs = session.inputs, session.outputs
+        self.times = {"upload": 0.0, "infer": 0.0, "download": 0.0}
+        self._reason = " ".join(filter(None, [why, f"{trt.__name__} {trt.__version__} runs {plan.name}."]))
+        self.why = " ".join([self._reason, *session.notes])
+
+    def __call__(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """Run once; see `Engine.__call__`. Also raises InputError for a shape outside the plan's range."""
+        if not self._close.alive:
+            raise EdgekitError("this engine is closed; open it again.")
+        check_feeds(self.inputs, feeds)
+        self._session.check_ranges(feeds)
+        outputs, self.times = self._gpu.call(self._session.run, feeds)
+        self.why = " ".join([self._reason, *self._session.notes])
+        return outputs
+
+    def close(self) -> None:
+        """Free everything, in order, waiting for a call that is under way. A second call does nothing."""
+        if self._close.detach() is None:
+            return
+        try:
+            self._gpu.call(self._session.free, timeout=CLOSE_SECONDS)
+        except EdgekitError:
+            if self._gpu.alive:  # it hangs; if it has ended it freed everything itself
+                raise
+        finally:
+            self._gpu.release()
+
+    def __enter__(self) -> TensorRTEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _abandon(gpu: GpuThread, session: Session) -> None:
+    """An engine was dropped without `close()`: free it without waiting, as this may run anywhere."""
+    gpu.post(session.free)
+    gpu.post(gpu.release)
+
+
+def read_sidecar(plan: Path) -> dict[str, Any]:
+    """What `<plan>.json` says about a plan; empty if there is no such file.
+
+    Raises:
+        InputError: the file is not a JSON object.
+    """
+    path = plan.with_name(plan.name + ".json")
+    if not path.is_file():
+        return {}
+    try:
+        notes = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}). {REBUILD}") from error
+    if not isinstance(notes, dict):
+        raise InputError(f"{path} does not describe a plan. {REBUILD}")
+    return notes
+
+
+def _read_plan(plan: Path, notes: Mapping[str, Any]) -> bytes:
+    try:
+        blob = plan.read_bytes()
+    except OSError as error:
+        raise InputError(f"the plan {plan} cannot be read ({error.strerror}).") from error
+    if not blob:
+        raise InputError(f"the plan {plan} is empty. {REBUILD}")
+    wanted = notes.get("plan_sha256")
+    if wanted and hashlib.sha256(blob).hexdigest() != wanted:
+        raise InputError(f"the plan {plan} is damaged: its SHA-256 is not the one beside it. {REBUILD}")
+    return blob
