@@ -1,0 +1,61 @@
+"""The `edgekit` command: thin. Each subcommand lives in a module with `add_parser(subparsers)`.
+
+Exit codes: 0 done; 1 failed; 2 a bad file or setting; 3 this machine lacks something;
+4 done, but the source was damaged and the results hold what could be read; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from edgekit import __version__
+from edgekit.errors import EdgekitError
+
+#: name: (module with add_parser, one line of help). A module is imported only when its command is used.
+COMMANDS = {
+    "doctor": ("edgekit.doctor", "what this machine has, what is missing, and the cure"),
+    "models": ("edgekit.models.cli", "the shelf: list, fetch, add and verify models"),
+    "build": ("edgekit.engine.build_cli", "build a TensorRT plan from ONNX"),
+    "run": ("edgekit.run_cli", "run a task on a file, folder, camera or stream"),
+    "bench": ("edgekit.bench", "time a model's stages on this machine"),
+    "train": ("edgekit.train.cli", "train a model (extra [train])"),
+    "evaluate": ("edgekit.train.evaluate_cli", "score a model against labelled pictures"),
+    "export": ("edgekit.export_cli", "write a trained or Darknet model as ONNX"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="edgekit", description=__doc__.splitlines()[0])
+    parser.description = "TensorRT engines, YOLO, pose and actions on a Jetson, or on a laptop without one."
+    parser.epilog = "Exit codes: " + __doc__.split("Exit codes: ")[1].strip().replace("\n", " ")
+    parser.add_argument("--version", action="version", version=f"edgekit {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, words) in COMMANDS.items():
+        if name in given:
+            import_module(module).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=words)
+    args = parser.parse_args(given)
+    try:
+        return int(args.func(args))
+    except EdgekitError as error:
+        if args.debug:
+            raise
+        sys.stderr.write(f"edgekit: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("edgekit: interrupted\n")
+        return 130
+    except BrokenPipeError:  # `edgekit models | head`
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

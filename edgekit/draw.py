@@ -1,0 +1,74 @@
+"""Draw results on a copy of the frame's picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.results import Actions, Detections, Frame, Poses, Result
+
+#: BGR; Okabe and Ito's palette, told apart by colour-blind readers too (jfly.uni-koeln.de/color).
+PALETTE = (
+    (0, 159, 230),
+    (233, 180, 86),
+    (115, 158, 0),
+    (66, 228, 240),
+    (178, 114, 0),
+    (0, 94, 213),
+    (167, 121, 204),
+)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def draw(frame: Frame, result: Result) -> NDArray[np.uint8]:
+    """The frame's picture with the result on it: uint8 [H, W, 3] BGR, a copy."""
+    canvas = frame.image.copy()
+    if isinstance(result, Detections):
+        for row in range(len(result)):
+            shade = result.label if result.track_id is None else result.track_id
+            words = f"{result.name(row)} {result.score[row]:.2f}"
+            if result.track_id is not None:
+                words = f"#{result.track_id[row]} {words}"
+            _box(canvas, result.xyxy[row], PALETTE[int(shade[row]) % len(PALETTE)], words)
+    elif isinstance(result, Poses):
+        for row in range(len(result)):
+            _skeleton(canvas, result.keypoints[row], result.skeleton, PALETTE[row % len(PALETTE)])
+    elif isinstance(result, Actions):
+        for row in range(len(result)):
+            best = np.argsort(-result.scores[row])[:3]
+            words = ", ".join(f"{result.names[c]} {result.scores[row, c]:.2f}" for c in best)
+            box = result.xyxy[row] if result.xyxy is not None else (0, 0, frame.width - 1, frame.height - 1)
+            _box(canvas, np.asarray(box), PALETTE[row % len(PALETTE)], words)
+    return canvas
+
+
+def _thickness(canvas: NDArray) -> int:
+    return max(1, round(min(canvas.shape[:2]) / 300))
+
+
+def _box(canvas: NDArray, xyxy: NDArray, colour: tuple[int, int, int], words: str) -> None:
+    """A rectangle with its words on a filled tag above it, or inside where there is no room above."""
+    line = _thickness(canvas)
+    left, top, right, bottom = (round(float(v)) for v in xyxy)
+    cv2.rectangle(canvas, (left, top), (right, bottom), colour, line)
+    size = 0.3 + 0.15 * line
+    (width, height), below = cv2.getTextSize(words, FONT, size, 1)
+    base = top - line if top - line - height - below >= 0 else top + height + below
+    left = max(0, min(left, canvas.shape[1] - width))
+    cv2.rectangle(canvas, (left, base - height - below), (left + width, base), colour, cv2.FILLED)
+    cv2.putText(canvas, words, (left, base - below + 1), FONT, size, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def _skeleton(
+    canvas: NDArray, keypoints: NDArray, pairs: tuple[tuple[int, int], ...], colour: tuple[int, int, int]
+) -> None:
+    """Limbs between the keypoints that were found (score above 0), then the points."""
+    line = _thickness(canvas)
+    at = [(round(float(x)), round(float(y))) for x, y, _ in keypoints]
+    for a, b in pairs:
+        if keypoints[a, 2] > 0 and keypoints[b, 2] > 0:
+            cv2.line(canvas, at[a], at[b], colour, 2 * line, cv2.LINE_AA)
+    for k, point in enumerate(at):
+        if keypoints[k, 2] > 0:
+            cv2.circle(canvas, point, 2 * line, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)

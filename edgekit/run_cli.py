@@ -1,0 +1,143 @@
+"""`edgekit run TASK`: source → task → annotated video, JSON lines and the end table."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.run import Summary
+    from edgekit.sinks import Sink
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `run` and its tasks."""
+    parser = subparsers.add_parser("run", help="run a task on a file, folder, camera or stream")
+    tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
+    yolo = tasks.add_parser("yolo", help="find objects with any YOLO")
+    _common(yolo)
+    yolo.add_argument("--model", default="edgekit-person", help="a name of `edgekit models`, .onnx or .plan")
+    yolo.add_argument("--score", type=_share, default=0.25, help="lowest score kept (default 0.25)")
+    yolo.add_argument("--iou", type=_share, default=0.45, help="overlap at which NMS drops a box (default 0.45)")
+    yolo.add_argument("--max-det", type=_count, default=300, help="boxes a frame at most (default 300)")
+    yolo.add_argument("--classes", nargs="+", metavar="CLASS", help="keep these classes: names or numbers")
+    yolo.add_argument("--head", default="auto", help="output layout where it cannot be told from the model")
+    yolo.set_defaults(func=run_yolo)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    """What every task takes."""
+    parser.add_argument(
+        "--source",
+        default="sample",
+        help="sample, a video or picture, a folder, a camera number, rtsp://… (default: sample)",
+    )
+    parser.add_argument("--out", type=Path, help="folder for the results (default: out/TASK)")
+    parser.add_argument("--precision", default="fp16", choices=("fp32", "fp16", "int8"))
+    parser.add_argument("--backend", default="auto", help="auto, tensorrt, onnxruntime[-cpu|-cuda]")
+    parser.add_argument("--frames", type=_count, metavar="N", help="stop after N frames")
+    parser.add_argument("--no-video", action="store_true", help="write no annotated video or pictures")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def run_yolo(args: argparse.Namespace) -> int:
+    """Run a YOLO over a source; returns the exit code."""
+    from edgekit.engine import open_engine
+    from edgekit.models import recipe_of
+    from edgekit.tasks.yolo import Yolo
+
+    def make() -> Yolo:
+        head = recipe_of(args.model) if args.head == "auto" else args.head
+        engine = open_engine(args.model, args.precision, args.backend)
+        return Yolo(
+            engine, score=args.score, iou=args.iou, max_det=args.max_det, classes=args.classes, head=head
+        )
+
+    return _run(args, make)
+
+
+def _run(args: argparse.Namespace, make_task: Any) -> int:
+    """Open the source, make the task, run, write the table. Everything opened is closed."""
+    from edgekit.camera import open_source
+    from edgekit.run import run
+    from edgekit.sinks import write_json
+
+    out = args.out or Path("out") / args.task
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; give a folder.")
+    with ExitStack() as stack, _stop_on_signal() as stop:
+        source = stack.enter_context(open_source(args.source))
+        task = stack.enter_context(make_task())
+        sinks = _sinks(out, source, not args.no_video)
+        summary = run(
+            source, task, sinks, model=args.model, limit=args.frames, stop=stop, progress=not args.quiet
+        )
+    table = out / "table.txt"
+    table.write_text(summary.table() + "\n", encoding="utf-8")
+    write_json(out / "summary.json", summary.to_dict())
+    if not args.quiet:
+        _say(summary, [*(sink.path for sink in sinks), table])
+    if summary.note:
+        sys.stderr.write(f"edgekit: {summary.note}\n")
+    return 130 if summary.interrupted else 4 if summary.note else 0
+
+
+def _sinks(out: Path, source: Any, pictured: bool) -> list[Sink]:
+    from edgekit.camera.pictures import Pictures
+    from edgekit.sinks import JsonLines, PictureFolder, Video
+
+    sinks: list[Sink] = [JsonLines(out / "results.jsonl")]
+    if pictured:
+        still = isinstance(source, Pictures)
+        sinks.append(Video(out / "annotated.mp4", 2.0 if still else source.fps))
+        if still:
+            sinks.append(PictureFolder(out / "annotated"))
+    return sinks
+
+
+def _say(summary: Summary, paths: list[Path]) -> None:
+    names = {".mp4": "video", ".jsonl": "JSON lines", ".txt": "table", "": "pictures"}
+    lines = [summary.table(), ""]
+    lines += [f"{names[path.suffix]:<11}{path}" for path in paths if path.exists()]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second one interrupts at once."""
+    stop = Event()
+
+    def ask(number: int, _: Any) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
