@@ -10,6 +10,7 @@ import importlib
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def _cure(module: str) -> str:
 def logger_for(trt: Any) -> Any:
     """The one logger of a TensorRT module, kept for ever: its plugin registry never lets go of it.
 
-    Warnings go to the `edgekit.tensorrt` log; the latest errors are kept in `logger.errors`.
+    Warnings go to the `edgekit.tensorrt` log; the latest errors are kept in `logger.errors`. While
+    `logger.listener` is set, every message goes there instead, as (name of the severity, text).
     """
     with _lock:
         if trt.__name__ not in _loggers:
@@ -91,9 +93,12 @@ def _new_logger(trt: Any) -> Any:
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: deque[str] = deque(maxlen=8)
+            self.listener: Callable[[str, str], None] | None = None
 
         def log(self, severity: Any, msg: str) -> None:
-            if severity in worst:
+            if self.listener is not None:
+                self.listener(severity.name, msg.strip())
+            elif severity in worst:
                 self.errors.append(msg.strip())
                 _log.debug("%s", msg)  # the exception that follows tells it
             elif severity == warning:

@@ -1,0 +1,114 @@
+"""Calibration inputs for int8: a folder of pictures, put through the model's input recipe."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.engine import TensorSpec
+from edgekit.errors import InputError
+
+Preprocess = Callable[[list[NDArray[np.uint8]]], NDArray]
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+#: More pictures than this change the scales little and cost time; they are taken evenly over the folder.
+MOST = 256
+
+
+def pictures(folder: Path | str) -> list[Path]:
+    """The picture files of a folder, sorted; at most `MOST`, spread evenly.
+
+    Raises:
+        InputError: no such folder, or no pictures in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"the calibration folder {folder} is not a folder.")
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and p.is_file())
+    if not found:
+        raise InputError(f"the calibration folder {folder} holds no pictures ({', '.join(PICTURES)}).")
+    if len(found) <= MOST:
+        return found
+    return [found[i] for i in np.linspace(0, len(found) - 1, MOST).astype(int)]
+
+
+def digest(paths: Sequence[Path]) -> str:
+    """SHA-256 over names and contents of the calibration pictures."""
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(path.name.encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def picture_feeds(
+    paths: Sequence[Path], spec: TensorSpec, preprocess: Preprocess | None = None
+) -> Iterator[Mapping[str, NDArray]]:
+    """One feed a batch of pictures.
+
+    Args:
+        paths: picture files; one that cannot be read is left out.
+        spec: the model's picture input; [N, 3, H, W], all sizes known.
+        preprocess: BGR uint8 pictures → the array the model wants. By default the recipe of YOLO v5, v8
+            and 11: letterbox with grey 114, RGB, divided by 255.
+
+    Raises:
+        InputError: no picture can be read, or `preprocess` gives another shape.
+    """
+    import cv2
+
+    shape = tuple(n or 1 for n in spec.shape)
+    used = 0
+    batch: list[NDArray[np.uint8]] = []
+    for path in paths:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            continue
+        batch.append(np.asarray(image, np.uint8))
+        if len(batch) == shape[0]:
+            used += 1
+            yield {spec.name: _prepared(batch, shape, spec, preprocess)}
+            batch = []
+    if batch:  # the last batch is filled up with its own pictures
+        used += 1
+        whole = (batch * shape[0])[: shape[0]]
+        yield {spec.name: _prepared(whole, shape, spec, preprocess)}
+    if not used:
+        raise InputError(f"none of the {len(paths)} calibration pictures can be read.")
+
+
+def _prepared(
+    batch: list[NDArray[np.uint8]], shape: tuple[int, ...], spec: TensorSpec, preprocess: Preprocess | None
+) -> NDArray:
+    array = preprocess(batch) if preprocess else yolo_recipe(batch, (shape[2], shape[3]))
+    if array.shape != shape:
+        raise InputError(
+            f"the preprocessing made {list(array.shape)} for calibration; input {spec.name!r} is {list(shape)}."
+        )
+    return np.ascontiguousarray(array, np.float32)
+
+
+def yolo_recipe(images: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Letterbox to `size` (height, width) with grey 114, BGR → RGB, HWC → CHW, divided by 255."""
+    from edgekit.ops.letterbox import letterbox
+
+    canvases = [letterbox(image, size)[0][:, :, ::-1].transpose(2, 0, 1) for image in images]
+    return np.stack(canvases).astype(np.float32) / 255
+
+
+def picture_input(inputs: Sequence[TensorSpec], opt: Mapping[str, tuple[int, ...]]) -> TensorSpec:
+    """The one picture input of a model, its dynamic sizes taken from the opt shapes.
+
+    Raises:
+        InputError: the model has other inputs than one [N, 3, H, W].
+    """
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] not in (3, None):
+        raise InputError(
+            "calibration from pictures needs a model with one input [N, 3, H, W]; this one has "
+            f"{', '.join(map(str, inputs))}. In Python, give calibration=[{{name: array}}, …]."
+        )
+    spec = inputs[0]
+    return TensorSpec(spec.name, opt.get(spec.name, spec.shape), spec.dtype)
