@@ -36,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"edgekit {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in given if not word.startswith("-")), None)
     for name, (module, words) in COMMANDS.items():
-        if name in given:
+        if name == chosen:
             import_module(module).add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=words)

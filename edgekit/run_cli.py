@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
     _common(yolo)
     yolo.add_argument("--model", default="edgekit-person", help="a name of `edgekit models`, .onnx or .plan")
     yolo.add_argument("--score", type=_share, default=0.25, help="lowest score kept (default 0.25)")
-    yolo.add_argument("--iou", type=_share, default=0.45, help="overlap at which NMS drops a box (default 0.45)")
+    yolo.add_argument("--iou", type=_share, default=0.45, help="overlap that NMS allows (default 0.45)")
     yolo.add_argument("--max-det", type=_count, default=300, help="boxes a frame at most (default 300)")
     yolo.add_argument("--classes", nargs="+", metavar="CLASS", help="keep these classes: names or numbers")
     yolo.add_argument("--head", default="auto", help="output layout where it cannot be told from the model")

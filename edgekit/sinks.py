@@ -95,9 +95,10 @@ class Video:
         if codec is None:
             raise MissingError("this PyAV has no video encoder; cure: pip install --force-reinstall av")
         self._codec = codec
-        _open_for_writing(path).close()  # the clear error first
-        flags = "frag_keyframe+empty_moov+default_base_moof"
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": flags})
+        # A file of our own, since FFmpeg's keeps what a full disk refuses to itself.
+        self._file = _open_for_writing(path, binary=True)
+        options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+        self._container = av.open(self._file, "w", format="mp4", options=options)
         self._stream: Any = None
         self._start: float | None = None
         self._last = -1
@@ -142,13 +143,18 @@ class Video:
         """Finish the file; one without a frame is removed."""
         if self._container is None:
             return
+        import av
+
         container, self._container = self._container, None
         try:
             if self._stream is not None:
                 for packet in self._stream.encode():
                     container.mux(packet)
-        finally:
             container.close()
+        except (av.FFmpegError, OSError) as error:
+            raise EdgekitError(f"{self.path} cannot be written: {error.strerror or error}.") from error
+        finally:
+            self._file.close()
         if self._stream is None:
             self.path.unlink(missing_ok=True)
 
@@ -192,10 +198,10 @@ class PictureFolder:
         """Nothing is held open."""
 
 
-def _open_for_writing(path: Path) -> Any:
+def _open_for_writing(path: Path, binary: bool = False) -> Any:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "w", encoding="utf-8")
+        return open(path, "wb", buffering=0) if binary else open(path, "w", encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{path} cannot be written: {error.strerror or error}; choose another --out."

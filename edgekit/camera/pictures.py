@@ -16,6 +16,7 @@ from edgekit.errors import InputError
 from edgekit.results import Frame
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pnm")
+JPEG = b"\xff\xd8"
 
 
 def read_picture(path: Path | str) -> NDArray[np.uint8]:
@@ -33,18 +34,24 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     if data.size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy it again.")
+    if data[:2].tobytes() == JPEG:  # three or one channel, 8 bits, perhaps to be turned: one decode does it
+        return _decode(data, cv2.IMREAD_COLOR, path)
+    stored = _decode(data, cv2.IMREAD_UNCHANGED, path)
+    if stored.ndim == 3 and stored.shape[2] == 4:
+        return _over_white(stored)
+    if stored.dtype.kind == "f":  # OpenCV would clip it at 255; show the full range instead
+        return _stretched(stored)
+    return _decode(data, cv2.IMREAD_COLOR, path)  # OpenCV itself turns it upright and takes 16 bits to 8
+
+
+def _decode(data: NDArray[np.uint8], flags: int, path: Path) -> NDArray:
     try:
-        stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-        upright = cv2.imdecode(data, cv2.IMREAD_COLOR) if stored is not None else None
+        image = cv2.imdecode(data, flags)
     except cv2.error as error:  # a picture past OpenCV's pixel limit, for one
         raise InputError(f"{path} cannot be decoded: {error.err or error}.") from error
-    if stored is None or upright is None:
+    if image is None:
         raise InputError(f"{path} cannot be decoded: it is cut short or no picture that OpenCV reads.")
-    if stored.ndim == 3 and stored.shape[2] == 4 and stored.shape[:2] == upright.shape[:2]:
-        return _over_white(stored)
-    if stored.dtype.kind == "f":  # OpenCV clips floats; show the full range instead
-        return _stretched(stored)
-    return np.ascontiguousarray(upright)
+    return image
 
 
 def _over_white(bgra: NDArray) -> NDArray[np.uint8]:

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgekit import Actions, Detections, Frame, Poses
+from edgekit.draw import PALETTE, draw
+
+GREY = np.full((200, 300, 3), 90, np.uint8)
+
+
+def test_a_box_is_drawn_where_it_is_and_the_frame_stays_as_it_was():
+    frame = Frame(GREY.copy())
+    canvas = draw(frame, Detections([[50, 60, 150, 160]], [0.9], [0], ("person",)))
+    assert (frame.image == 90).all()
+    for y, x in ((100, 50), (100, 150), (160, 100)):
+        assert tuple(canvas[y, x]) == PALETTE[0]
+    assert (canvas[100:150, 60:140] == 90).all()  # nothing inside the box
+    assert (canvas[170:, :] == 90).all()
+
+
+def test_the_tag_stays_inside_the_picture():
+    canvas = draw(Frame(GREY.copy()), Detections([[280, 0, 299, 20]], [0.9], [0], ("person",)))
+    assert (canvas != 90).any(axis=2)[:20, 200:].any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2000), (17, 23)])
+def test_any_size_can_be_drawn_on(size):
+    frame = Frame(np.zeros((*size, 3), np.uint8))
+    draw(frame, Detections([[0, 0, 1, 1]], [0.9], [8], ()))
+
+
+def test_poses_draw_only_keypoints_that_were_found():
+    points = np.array([[[50, 50, 0.9], [100, 50, 0.9], [200, 150, 0.0]]])
+    canvas = draw(Frame(GREY.copy()), Poses(points, [0.9], ("a", "b", "c"), ((0, 1), (1, 2))))
+    assert (canvas[50, 75] != 90).any()
+    assert (canvas[140:, 190:] == 90).all()
+
+
+def test_actions_name_the_best():
+    canvas = draw(Frame(GREY.copy()), Actions([[0.1, 0.8]], ("walk", "fall")))
+    assert (canvas != 90).any()
