@@ -151,7 +151,7 @@ def _conv(x, one, options):
 
 
 def _pool(x, size, stride):
-    """maxpool_layer.c: the window starts (size − 1) // 2 before, out = (side + size − 1 − size) / stride + 1."""
+    """As maxpool_layer.c: size − 1 of padding in all, of which (size − 1) // 2 before."""
     before = (size - 1) // 2
     out = [(side - 1) // stride + 1 for side in x.shape[1:]]
     y = np.full((len(x), *out), -np.inf)
