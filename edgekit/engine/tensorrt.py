@@ -33,7 +33,7 @@ class TensorRTEngine:
         graph: replay a CUDA graph while shapes stay the same.
         dla_core: run on this deep-learning accelerator core (Jetson); no graph then.
         zero_copy: let the GPU work on host memory. None: on integrated GPUs only.
-        why: a sentence of the caller's, put before the engine's own reasons.
+        why: the caller's reason for TensorRT, put before the engine's own.
 
     Attributes: those of `edgekit.engine.Engine`. `times` are in seconds: "upload" is the copy into the
     pinned buffers (host clock) and on to the GPU, "infer" and "download" are GPU time (CUDA events).
@@ -77,7 +77,7 @@ class TensorRTEngine:
         self.device = gpu.name
         self.inputs, self.outputs = session.inputs, session.outputs
         self.times = {"upload": 0.0, "infer": 0.0, "download": 0.0}
-        self._reason = " ".join(filter(None, [why, f"{trt.__name__} {trt.__version__} runs {plan.name}."]))
+        self._reason = f"{f'{why}; ' if why else ''}{trt.__name__} {trt.__version__} runs {plan.name}."
         self.why = " ".join([self._reason, *session.notes])
 
     def __call__(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:

@@ -137,7 +137,7 @@ def images(*shape: int) -> dict[str, np.ndarray]:
 
 
 def test_fixed_shapes_equal_the_reference_and_replay_a_graph(machine: FakeCuda, fixed: Path) -> None:
-    with TensorRTEngine(fixed, precision="fp16", why="Asked for.") as engine:
+    with TensorRTEngine(fixed, precision="fp16", why="asked for") as engine:
         assert isinstance(engine, Engine)
         assert [str(spec) for spec in engine.inputs] == ["pixels 1×3×5×7 uint8", "bias 3×5×7 float16"]
         assert [str(spec) for spec in engine.outputs] == [
@@ -155,7 +155,7 @@ def test_fixed_shapes_equal_the_reference_and_replay_a_graph(machine: FakeCuda, 
         assert machine.allocated == allocated
         assert ("upload" in machine.steps) != machine.integrated  # zero copy moves nothing
         assert (engine.backend, engine.precision, engine.device) == ("tensorrt", "fp16", "Fake GPU")
-        assert engine.why == "Asked for. tensorrt 10.3.0 runs fixed.plan."
+        assert engine.why == "asked for; tensorrt 10.3.0 runs fixed.plan."
     freed = [kind for kind in machine.freed if kind not in ("graph", "event", "device", "mapped")]
     assert freed == ["graph exec", "context", "engine", "runtime", "stream"]
     order = [machine.freed.index(kind) for kind in ("runtime", "mapped", "event", "stream")]
