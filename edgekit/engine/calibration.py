@@ -86,7 +86,7 @@ def _prepared(
     array = preprocess(batch) if preprocess else yolo_recipe(batch, (shape[2], shape[3]))
     if array.shape != shape:
         raise InputError(
-            f"the preprocessing made {list(array.shape)} for calibration; input {spec.name!r} is {list(shape)}."
+            f"the preprocessing made {list(array.shape)} for calibration; {spec.name!r} is {list(shape)}."
         )
     return np.ascontiguousarray(array, np.float32)
 
@@ -96,7 +96,7 @@ def yolo_recipe(images: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> N
     from edgekit.ops.letterbox import letterbox
 
     canvases = [letterbox(image, size)[0][:, :, ::-1].transpose(2, 0, 1) for image in images]
-    return np.stack(canvases).astype(np.float32) / 255
+    return np.asarray(np.stack(canvases) / np.float32(255), np.float32)
 
 
 def picture_input(inputs: Sequence[TensorSpec], opt: Mapping[str, tuple[int, ...]]) -> TensorSpec:

@@ -28,6 +28,8 @@ QUANTISED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 QDQ = ("QuantizeLinear", "DequantizeLinear")
 #: From this opset on Q/DQ nodes take fp16 (https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html).
 QDQ_IN_FP16 = 19
+#: From this opset on they take one scale per channel. Older TensorRT reads no opset much above it.
+QDQ_PER_CHANNEL = 13
 #: Smallest positive and largest number of IEEE 754 binary16.
 FP16_MIN, FP16_MAX = 2.0**-24, 65504.0
 
@@ -120,7 +122,7 @@ def to_int8(
         raise MissingError("int8 needs onnxruntime; cure: pip install onnxruntime") from error
     if not any(node.op_type in QUANTISED for node in model.graph.node):
         raise InputError(f"the model has none of {', '.join(QUANTISED)}: there is nothing to quantise.")
-    source = at_opset(to_fp32(model), QDQ_IN_FP16)
+    source = at_opset(to_fp32(model), QDQ_IN_FP16 if fp16 else QDQ_PER_CHANNEL)
     options = {
         "ActivationSymmetric": True,
         "WeightSymmetric": True,
@@ -206,13 +208,6 @@ class _Reader:
             raise InputError("int8 needs calibration inputs; there are none.")
         self.count += 1
         return None if feed is None else dict(feed)
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        """Asked for only with strides, which are not used here."""
-
-    def __iter__(self) -> Iterator[dict[str, NDArray]]:
-        while (feed := self.get_next()) is not None:
-            yield feed
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from edgekit.errors import EdgekitError
 ProgressCall = Callable[[float | None, str], None]
 
 
-class BuildCancelled(EdgekitError):
+class BuildCancelled(EdgekitError):  # noqa: N818 (it is no fault)
     """The build was stopped on request (Ctrl-C or the cancel event); nothing was written."""
 
     exit_code = 130  # as a shell tells that a program was ended by Ctrl-C
@@ -73,7 +73,7 @@ def progress_monitor(trt: Any, phases: Phases) -> Any:
 
     class Monitor(base):  # type: ignore[misc, valid-type]
         def __init__(self) -> None:
-            base.__init__(self)
+            super().__init__()
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             phases.start(phase_name, parent_phase, num_steps)
@@ -110,10 +110,13 @@ def _tqdm(title: str, measured: bool) -> Any:
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # in a notebook without ipywidgets the text bar does as well
-        from tqdm.auto import tqdm
-    layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}" if measured else "{desc}: {elapsed}{postfix}"
-    return tqdm(total=100 if measured else None, desc=title, bar_format=layout, leave=False)
+        warnings.simplefilter("ignore")  # "experimental", and in a notebook without ipywidgets
+        from tqdm.autonotebook import tqdm
+    layout = (
+        "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}" if measured else "{desc}: {elapsed}{postfix}"
+    )
+    silent = None if tqdm.__module__ == "tqdm.std" else False  # None: not where stderr is no terminal
+    return tqdm(total=100 if measured else None, desc=title, bar_format=layout, leave=False, disable=silent)
 
 
 def run_watched(

@@ -97,9 +97,7 @@ def _check_range(spec: TensorSpec, given: Range) -> None:
             wrong = next(n for n in sizes if n != size)
             raise InputError(f"{where}: the model fixes it to {size}; {wrong} was given.")
         if not sizes[0] <= sizes[1] <= sizes[2]:
-            raise InputError(
-                f"{where}: min ≤ opt ≤ max is wanted, not {sizes[0]}, {sizes[1]}, {sizes[2]}."
-            )
+            raise InputError(f"{where}: min ≤ opt ≤ max is wanted, not {sizes[0]}, {sizes[1]}, {sizes[2]}.")
 
 
 def _how_to_give(spec: TensorSpec) -> str:

@@ -1,0 +1,73 @@
+"""`edgekit build`: make a plan and show what it is."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from edgekit.engine import PRECISIONS
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `build` to the command line."""
+    parser = subparsers.add_parser(
+        "build",
+        help="build a TensorRT plan from ONNX",
+        description="Build a TensorRT plan from an ONNX file, or reuse the one that still fits.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a name of `edgekit models`, or an ONNX file")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp16")
+    parser.add_argument(
+        "--shapes",
+        metavar="NAME=MIN:OPT:MAX",
+        help="of dynamic inputs: images=1x3x416x416:4x3x416x416:8x3x416x416 (commas between inputs)",
+    )
+    parser.add_argument("--target", metavar="SM", help="build ahead with TensorRT-RTX, for example sm86")
+    parser.add_argument("--calibration", metavar="DIR", help="folder of pictures, for int8")
+    parser.add_argument("--workspace", type=int, metavar="MiB", help="default: half of the free memory")
+    parser.add_argument("--dla", type=int, metavar="CORE", help="run on this DLA core where it can")
+    parser.add_argument("--out", metavar="FILE", help="where to put the plan")
+    parser.add_argument("--force", action="store_true", help="build even if the plan still fits")
+    parser.add_argument("--no-timing-cache", action="store_true", help="measure every layer anew")
+    parser.add_argument("--layers", action="store_true", help="list the layers of the plan")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(func=run_build)
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """Build and print a table; returns the exit code."""
+    from edgekit.engine.build import build
+    from edgekit.engine.shapes import parse_shapes
+    from edgekit.models import find
+
+    plan = build(
+        find(args.model),
+        args.precision,
+        parse_shapes(args.shapes) if args.shapes else None,
+        target=args.target,
+        workspace=args.workspace,
+        dla=args.dla,
+        calibration=args.calibration,
+        timing_cache=not args.no_timing_cache,
+        progress=not args.quiet,
+        force=args.force,
+        out=args.out,
+    )
+    rows = plan.table()
+    width = max(len(label) for label, _ in rows)
+    sys.stdout.write("".join(f"{label:<{width}}  {value}\n" for label, value in rows))
+    if args.layers:
+        sys.stdout.write(layer_table(plan.layers()))
+    return 0
+
+
+def layer_table(found: dict[str, Any]) -> str:
+    """The layers as text: number, type, the types of what goes in and out, name."""
+    lines = [f"\n{found['what']}:"]
+    for i, layer in enumerate(found["layers"]):
+        sides = [
+            ",".join(sorted({t["dtype"] for t in layer.get(side, []) if t})) for side in ("inputs", "outputs")
+        ]
+        lines.append(f"{i:4}  {layer['type']:<16} {' → '.join(sides):<20} {layer['name']}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,115 @@
+"""The ONNX file TensorRT is given: the user's own, or one rewritten for the precision asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from edgekit.engine import TensorSpec
+from edgekit.engine import calibration as cal
+from edgekit.engine import precision as prec
+from edgekit.engine.shapes import Range
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    import onnx
+
+#: A folder of pictures, or ready feeds {input name: array}.
+Calibration = str | Path | Iterable[Mapping[str, NDArray]]
+
+
+@dataclass(frozen=True)
+class Calibrating:
+    """Where int8 scales come from.
+
+    Attributes:
+        pictures: the picture files, None where feeds are given.
+        feeds: ready feeds, None where pictures are given.
+        preprocess: pictures → input array; None is the YOLO recipe.
+        digest: changes when the pictures or the recipe do. Feeds are not looked into.
+    """
+
+    pictures: list[Path] | None
+    feeds: Iterable[Mapping[str, NDArray]] | None
+    preprocess: cal.Preprocess | None
+    digest: str
+
+
+def calibrating(
+    precision: str, calibration: Calibration | None, preprocess: cal.Preprocess | None
+) -> Calibrating | None:
+    """The calibration of an int8 build; None for another precision, or if none was given."""
+    if precision != "int8" or calibration is None:
+        return None
+    if not isinstance(calibration, str | Path):
+        return Calibrating(None, calibration, None, "feeds given in Python")
+    pictures = cal.pictures(calibration)
+    recipe = getattr(preprocess, "__qualname__", type(preprocess).__name__) if preprocess else "yolo"
+    digest = hashlib.sha256(f"{cal.digest(pictures)} {recipe}".encode()).hexdigest()
+    return Calibrating(pictures, None, preprocess, digest)
+
+
+def converted_path(plan: Path, wanted: Mapping[str, Any], strong: bool) -> Path:
+    """The rewritten ONNX file beside a plan, named by all that went into it."""
+    parts = [
+        str(wanted[key]) for key in ("onnx_sha256", "precision", "shapes", "calibration_sha256", "recipe")
+    ]
+    digest = hashlib.sha256("|".join([*parts, str(strong)]).encode()).hexdigest()[:12]
+    return plan.with_name(f"{plan.stem}.{digest}.onnx")
+
+
+def typed(
+    model: onnx.ModelProto,
+    precision: str,
+    strong: bool,
+    inputs: tuple[TensorSpec, ...],
+    ranges: Mapping[str, Range],
+    calibration: Calibrating | None,
+    kept: Path,
+) -> bytes | None:
+    """The ONNX file rewritten for the precision; None where the file itself will do.
+
+    Args:
+        strong: the types must stand in the file; else TensorRT's flags lower an fp32 file to fp16.
+        kept: the rewritten file of an earlier build, if it is there.
+
+    Raises:
+        InputError: int8 without calibration, or another precision of a model that is int8.
+    """
+    now = prec.precision_of(model)
+    if now == "int8":
+        if precision != "int8":
+            raise InputError(
+                f"the ONNX file is int8 already and cannot become {precision}; build it with int8."
+            )
+        return bytes(prec.to_fp16(model).SerializeToString()) if strong else None
+    if precision == "int8":
+        if calibration is None:
+            raise InputError(
+                "int8 needs calibration pictures: a folder of some 100 pictures like those the model will "
+                "see (--calibration DIR)."
+            )
+        if calibration.feeds is None and kept.is_file():
+            return kept.read_bytes()
+        return bytes(
+            prec.to_int8(model, _feeds(calibration, inputs, ranges), fp16=strong).SerializeToString()
+        )
+    if precision == "fp32" and now == "fp16":
+        return bytes(prec.to_fp32(model).SerializeToString())
+    if precision == "fp16" and now == "fp32" and strong:
+        return bytes(prec.to_fp16(model).SerializeToString())
+    return None
+
+
+def _feeds(
+    calibration: Calibrating, inputs: tuple[TensorSpec, ...], ranges: Mapping[str, Range]
+) -> Iterable[Mapping[str, NDArray]]:
+    if calibration.pictures is None:
+        return calibration.feeds or ()
+    opt = {name: given[1] for name, given in ranges.items()}
+    return cal.picture_feeds(calibration.pictures, cal.picture_input(inputs, opt), calibration.preprocess)
