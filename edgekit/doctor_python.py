@@ -159,11 +159,8 @@ def opencv(device: Device, root: Path) -> Finding:
             if device.is_jetson
             else "pip install opencv-python"
         )
-        return (
-            "bad",
-            f"does not import: {str(error).strip().splitlines()[0] if str(error) else error!r}",
-            held,
-        )
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return "bad", f"does not import: {why}", held
     streams = re.search(r"GStreamer:\s+YES", words) is not None
     found = f"{cv2.__version__}, GStreamer {'YES' if streams else 'NO'}"
     if streams:
