@@ -73,7 +73,13 @@ def to_fp16(model: onnx.ModelProto, keep_io: bool = True) -> onnx.ModelProto:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one line for each weight below 2⁻²⁴: it is rounded, as it must be
         lowered = float16.convert_float_to_float16(
-            _named(model), FP16_MIN, FP16_MAX, keep_io, op_block_list=blocked, check_fp16_ready=False
+            _ready_for_fp16(model),
+            FP16_MIN,
+            FP16_MAX,
+            keep_io,
+            disable_shape_infer=True,
+            op_block_list=blocked,
+            check_fp16_ready=False,
         )
     return _like(lowered, model)
 
@@ -96,7 +102,7 @@ def to_fp32(model: onnx.ModelProto) -> onnx.ModelProto:
         if value.type.tensor_type.elem_type == half:
             value.type.tensor_type.elem_type = single
     del raised.graph.value_info[:]
-    return raised
+    return _without_idle_casts(raised)
 
 
 def to_int8(
@@ -231,15 +237,37 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[Any]:
                 yield attribute.t
 
 
-def _named(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which each node has its own name: the converter makes tensor names of them."""
-    named = copy.deepcopy(model)
+def _without_idle_casts(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` itself, each Cast from fp32 to fp32 made an Identity: the fp16 converter trips over it."""
+    import onnx
+
+    single = onnx.TensorProto.FLOAT
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    kinds = {v.name: v.type.tensor_type.elem_type for v in [*inferred.input, *inferred.value_info]}
+    for node in model.graph.node:
+        if node.op_type == "Cast" and node.attribute[0].i == single == kinds.get(node.input[0]):
+            node.op_type = "Identity"
+            del node.attribute[:]
+    return model
+
+
+def _ready_for_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with all types inferred, a name for each node, and its own casts to fp32 made casts to fp16.
+
+    The converter makes tensor names of node names, and takes what a Cast gives for fp16 either way.
+    """
+    import onnx
+
+    ready = onnx.shape_inference.infer_shapes(model)
     seen: set[str] = set()
-    for i, node in enumerate(named.graph.node):
+    for i, node in enumerate(ready.graph.node):
         if not node.name or node.name in seen:
             node.name = f"{node.op_type}_{i}"
         seen.add(node.name)
-    return named
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == onnx.TensorProto.FLOAT:
+                attribute.i = onnx.TensorProto.FLOAT16
+    return ready
 
 
 def _like(changed: onnx.ModelProto, original: onnx.ModelProto, opset: bool = True) -> onnx.ModelProto:
