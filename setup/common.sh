@@ -125,10 +125,10 @@ write_stamp() { fingerprint "$1" >"$VENV/.edgekit-$1"; }
 pip_install() {
   local log=$VENV/install.log
   if "$PY" -m pip install --disable-pip-version-check --no-input --retries 3 --progress-bar off "$@" 2>&1 </dev/null |
-    tee -- "$log" | { grep --line-buffered -E '^ *Downloading .*B\)|^ *Building wheel|Retrying' || true; }; then
+    tee -- "$log" | { grep --line-buffered -E '^ *Downloading .*MB\)|^ *Building wheel|Retrying' || true; }; then
     return 0
   fi
-  tail -n 8 -- "$log" >&2
+  tail -n 25 -- "$log" >&2
   explain_failure "$log"
   return 1
 }
