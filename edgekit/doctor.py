@@ -152,7 +152,7 @@ def add_parser(subparsers: Any) -> None:
     """Add `doctor` to the subcommands of `edgekit`."""
     parser = subparsers.add_parser("doctor", help="what this machine has, what it lacks, and the cure")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.set_defaults(func=run)
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

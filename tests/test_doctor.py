@@ -100,13 +100,13 @@ def test_exit_code_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setattr(
         doctor, "CHECKS", {"a": lambda d, r: ("ok", "1", ""), "b": lambda d, r: ("warning", "2", "c")}
     )
-    assert args.func(args) == 0
+    assert args.run(args) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["healthy"] is True
     assert report["checks"][1] == {"name": "b", "status": "warning", "value": "2", "cure": "c"}
     assert report["device"]["machine"] == describe().machine
     monkeypatch.setitem(doctor.CHECKS, "c", lambda d, r: ("bad", "3", "d"))
-    assert args.func(args) == 1
+    assert args.run(args) == 1
 
 
 def test_text_with_and_without_rich(
