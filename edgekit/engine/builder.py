@@ -7,6 +7,7 @@ file (strong typing) wherever TensorRT knows that; older ones get the FP16 and I
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,7 +227,7 @@ def _timing_bytes(config: Any) -> bytes:
 
 
 def _build_error(request: Request, log: Log) -> EdgekitError:
-    said = " ".join(" ".join(log.errors[-3:]).split()) or "TensorRT gave no reason"
+    said = "; ".join(_plain(text) for text in log.errors[-3:]) or "TensorRT gave no reason"
     if "out of memory" in said.lower() or "outofmemory" in said.lower():
         return EdgekitError(
             f"memory ran out while building {request.onnx.name} ({said}). Close other programs, "
@@ -236,6 +237,12 @@ def _build_error(request: Request, log: Log) -> EdgekitError:
         f"TensorRT cannot build {request.onnx.name} in {request.precision}: {said}. "
         "Export the model without the layer named there, or run it with --backend onnxruntime."
     )
+
+
+def _plain(text: str) -> str:
+    """A message of TensorRT without the places in its own source code."""
+    text = re.sub(r"^\[[^\]]*\]\s*", "", " ".join(text.split()))
+    return re.sub(r"\.?( In \w+)? at /_src/[^ )]+", "", text)
 
 
 def _spec(tensor: Any) -> dict[str, Any]:

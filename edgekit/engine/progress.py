@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from edgekit.errors import EdgekitError
@@ -23,46 +24,59 @@ class BuildCancelled(EdgekitError):  # noqa: N818 (it is no fault)
 
 
 class Phases:
-    """The tree of phases TensorRT is in, as one fraction that never goes back.
+    """The tree of phases TensorRT is in, as one fraction that never goes back. Thread-safe.
 
-    Thread-safe. A child phase counts for one step of its parent.
+    TensorRT tells how many steps a phase has, but not how many phases lie inside a step: the first of
+    them counts for half of the step, the next for half of what is left, and so on.
     """
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
         self._lock = threading.Lock()
-        self._phases: dict[str, tuple[str | None, int, int]] = {}  # name → parent, steps, done
+        self._phases: dict[str, _Phase] = {}
         self._best = 0.0
-        self._name = "starting"
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
+        """A phase begins."""
         with self._lock:
-            self._phases[name] = (parent, max(steps, 1), 0)
-            self._name = name
+            self._phases[name] = _Phase(parent, max(steps, 1))
 
     def step(self, name: str, index: int) -> bool:
-        """Note that step `index` is done; False asks TensorRT to stop."""
+        """Step `index` of a phase is done; False asks TensorRT to stop."""
         with self._lock:
-            if name in self._phases:
-                parent, steps, _ = self._phases[name]
-                self._phases[name] = (parent, steps, min(index + 1, steps))
+            phase = self._phases.get(name)
+            if phase is not None:
+                phase.done, phase.inside = min(index + 1, phase.steps), 0
         return not self.cancelled.is_set()
 
     def finish(self, name: str) -> None:
+        """A phase ends."""
         with self._lock:
-            self._phases.pop(name, None)
+            phase = self._phases.pop(name, None)
+            parent = self._phases.get(phase.parent or "") if phase else None
+            if parent is not None:
+                parent.inside += 1
 
     def now(self) -> tuple[float, str]:
-        """The fraction done, 0 to 1, and the name of the phase begun last."""
+        """The fraction done, 0 to 1, and the name of the phase begun last of those not ended."""
         with self._lock:
-            tops = [name for name, (parent, _, _) in self._phases.items() if parent not in self._phases]
-            self._best = max([self._best, *(self._done(name) for name in tops)])
-            return self._best, self._name
+            tops = [name for name, phase in self._phases.items() if phase.parent not in self._phases]
+            self._best = max([self._best, *(self._fraction(name) for name in tops)])
+            return self._best, next(reversed(self._phases), "building")
 
-    def _done(self, name: str) -> float:
-        _, steps, done = self._phases[name]
-        inside = [self._done(child) for child, (parent, _, _) in self._phases.items() if parent == name]
-        return min(1.0, (done + max(inside, default=0.0)) / steps)
+    def _fraction(self, name: str) -> float:
+        phase = self._phases[name]
+        children = [self._fraction(key) for key, child in self._phases.items() if child.parent == name]
+        within = 1 - 0.5**phase.inside * (1 - 0.5 * max(children, default=0.0))
+        return min(1.0, (phase.done + within) / phase.steps)
+
+
+@dataclass
+class _Phase:
+    parent: str | None
+    steps: int
+    done: int = 0
+    inside: int = 0  # phases that ended within the current step
 
 
 def progress_monitor(trt: Any, phases: Phases) -> Any:
@@ -168,4 +182,6 @@ def run_watched(
         raise
     if failure:
         raise failure[0]
+    if show is not None:
+        show(1.0 if measured else None, "done")
     return result[0]

@@ -61,13 +61,13 @@ def nms_net() -> onnx.ModelProto:
         "NonMaxSuppression", ["boxes", "scores", "most", "iou", "score"], ["chosen"], name="nms"
     )
     inputs = [("boxes", [1, 100, 4]), ("scores", [1, 3, 100])]
-    return _model([node], inputs, [("chosen", TensorProto.INT64, None)], constants)
+    return _model([node], inputs, [("chosen", TensorProto.INT64, ["n", 3])], constants)
 
 
 def nonzero_net() -> onnx.ModelProto:
     """NonZero, which TensorRT-RTX does not parse."""
     node = helper.make_node("NonZero", ["x"], ["where"], name="find_them")
-    return _model([node], [("x", [8, 8])], [("where", TensorProto.INT64, None)], [])
+    return _model([node], [("x", [8, 8])], [("where", TensorProto.INT64, [2, "n"])], [])
 
 
 def _model(
