@@ -31,7 +31,8 @@ class TensorRTEngine:
         precision: what the table shall say when there is no such file.
         device: number of the GPU.
         graph: replay a CUDA graph while shapes stay the same.
-        dla_core: run on this deep-learning accelerator core (Jetson); no graph then.
+        dla_core: run on this deep-learning accelerator core (Jetson); no graph then. None: the one that
+            the sidecar names, if it does.
         zero_copy: let the GPU work on host memory. None: on integrated GPUs only.
         why: the caller's reason for TensorRT, put before the engine's own.
 
@@ -64,6 +65,7 @@ class TensorRTEngine:
         wanted = notes.get("module")
         trt = load_tensorrt(wanted or "tensorrt", fallback=wanted is None)
         gpu = acquire(device)
+        dla_core = notes.get("dla") if dla_core is None else dla_core
         try:
             session = gpu.call(Session, gpu, trt, plan, blob, notes, graph, dla_core, zero_copy)
         except BaseException:

@@ -235,6 +235,23 @@ def test_data_dependent_outputs_grow(machine: FakeCuda, data_dependent: Path, ol
         assert "begin capture" not in machine.steps
 
 
+def test_each_failure_tells_its_own_reason(machine: FakeCuda, data_dependent: Path) -> None:
+    few, many = ({"x": np.full((4, 6), value, np.float32)} for value in (0, 1))
+    with TensorRTEngine(data_dependent) as engine:
+        check(engine, data_dependent, few)
+        machine.fail_at(None)
+        check(engine, data_dependent, few)
+        enqueue = machine.steps.index("enqueue")
+        machine.fail_at(enqueue + 1)  # the allocation that TensorRT asks for during the enqueue
+        with pytest.raises(EdgekitError, match="no memory left"):
+            engine(many)
+        machine.fail_at(enqueue)
+        with pytest.raises(EdgekitError, match="the enqueue fails on purpose"):
+            engine(many)
+        machine.fail_at(None)
+        check(engine, data_dependent, many)
+
+
 def test_wrong_feeds_are_refused_and_never_cast(machine: FakeCuda, fixed: Path) -> None:
     feeds = fixed_feeds()
     with TensorRTEngine(fixed) as engine:
@@ -301,8 +318,11 @@ def test_tensors_that_numpy_or_the_kit_cannot_hold_are_refused(machine: FakeCuda
 def test_dla(machine: FakeCuda, fixed: Path) -> None:
     with pytest.raises(InputError, match="no DLA core 0: Fake GPU has 0"):
         TensorRTEngine(fixed, dla_core=0)
+    Path(f"{fixed}.json").write_text(json.dumps({"dla": 1}))  # as the build noted it
+    with pytest.raises(InputError, match="no DLA core 1"):
+        TensorRTEngine(fixed)
     module().dla_cores = 2
-    with TensorRTEngine(fixed, dla_core=1) as engine:
+    with TensorRTEngine(fixed) as engine:
         for seed in range(3):
             check(engine, fixed, fixed_feeds(seed))
         assert "accelerator cannot be recorded" in engine.why
