@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
     yolo.add_argument("--max-det", type=_count, default=300, help="boxes a frame at most (default 300)")
     yolo.add_argument("--classes", nargs="+", metavar="CLASS", help="keep these classes: names or numbers")
     yolo.add_argument("--head", default="auto", help="output layout where it cannot be told from the model")
-    yolo.set_defaults(func=run_yolo)
+    yolo.set_defaults(run=run_yolo)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -64,15 +64,18 @@ def _count(text: str) -> int:
 
 def run_yolo(args: argparse.Namespace) -> int:
     """Run a YOLO over a source; returns the exit code."""
-    from edgekit.engine import open_engine
-    from edgekit.models import recipe_of
-    from edgekit.tasks.yolo import Yolo
+    from edgekit.tasks.yolo import Yolo, open_yolo
 
     def make() -> Yolo:
-        head = recipe_of(args.model) if args.head == "auto" else args.head
-        engine = open_engine(args.model, args.precision, args.backend)
-        return Yolo(
-            engine, score=args.score, iou=args.iou, max_det=args.max_det, classes=args.classes, head=head
+        return open_yolo(
+            args.model,
+            args.precision,
+            args.backend,
+            score=args.score,
+            iou=args.iou,
+            max_det=args.max_det,
+            classes=args.classes,
+            head=args.head,
         )
 
     return _run(args, make)
@@ -131,7 +134,7 @@ def _stop_on_signal() -> Iterator[Event]:
 
     def ask(number: int, _: Any) -> None:
         stop.set()
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:

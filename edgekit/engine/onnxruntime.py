@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.engine import TensorSpec, check_feeds
 from edgekit.errors import EdgekitError, InputError, MissingError
+from edgekit.limits import usable_cores
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -34,11 +34,6 @@ DTYPES = {
     "tensor(bool)": "bool",
 }
 CUDA = "CUDAExecutionProvider"
-
-
-def usable_cores() -> int:
-    """Cores this process may use: its affinity mask, not the machine's count."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cuda_missing() -> str | None:
@@ -81,7 +76,7 @@ class OnnxRuntimeEngine:
             raise InputError(f"{self.path} is not there; give the path of an ONNX file.")
         if device == "cuda" and (missing := cuda_missing()):
             raise MissingError(f"ONNX Runtime cannot use CUDA: {missing}.")
-        self.threads = threads or min(usable_cores(), 8)
+        self.threads = threads or max(1, min(int(usable_cores()), 8))
         payload, self.precision, note = _at_precision(self.path, device, precision)
         self.why = "; ".join(part for part in (why, note) if part)
         options = onnxruntime.SessionOptions()
