@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             subparsers.add_parser(name, help=words)
     args = parser.parse_args(given)
     try:
-        return int(args.func(args))
+        return int(args.run(args))
     except EdgekitError as error:
         if args.debug:
             raise

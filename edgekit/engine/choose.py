@@ -12,9 +12,12 @@ PLANS = (".plan", ".engine", ".trt")
 
 
 def tensorrt_missing() -> str | None:
-    """Why TensorRT cannot run a plan here, or None if it can: the library, pycuda and a GPU."""
+    """Why TensorRT cannot run a plan here, or None if it can: a GPU, the library and pycuda."""
+    from edgekit.device import describe
     from edgekit.engine.trt_module import load_tensorrt
 
+    if describe().gpu is None:
+        return "this machine has no NVIDIA GPU"
     try:
         load_tensorrt()
     except MissingError:
