@@ -13,7 +13,7 @@ from typing import Any
 from edgekit import __version__
 from edgekit.engine import PRECISIONS
 from edgekit.engine.builder import Compiled, Request, compile_plan, is_strong
-from edgekit.engine.calibration import Preprocess
+from edgekit.engine.calibration import Preprocess, Recipe
 from edgekit.engine.onnx_file import external_digests, load_model
 from edgekit.engine.place import Place, find_place, workspace_limit
 from edgekit.engine.plan import (
@@ -45,7 +45,7 @@ def build(
     workspace: int | None = None,
     dla: int | None = None,
     calibration: Calibration | None = None,
-    preprocess: Preprocess | None = None,
+    preprocess: Preprocess | Recipe | None = None,
     timing_cache: bool = True,
     progress: bool | ProgressCall = True,
     cancel: threading.Event | None = None,
@@ -62,7 +62,7 @@ def build(
         workspace: MiB the build may use; by default half of what is free.
         dla: DLA core of an Orin or Xavier to run on; layers it lacks run on the GPU. fp16 only.
         calibration: for int8, a folder of pictures or an iterable of feeds.
-        preprocess: pictures (BGR uint8) → input array; the YOLO recipe by default.
+        preprocess: pictures (BGR uint8) → input array; the recipe of YOLO v5, v8 and 11 by default.
         timing_cache: keep TensorRT's measurements for the next build.
         progress: show a bar, or a function called with (fraction or None, phase).
         cancel: set it from another thread to stop the build.
@@ -117,6 +117,7 @@ def build(
         "external": external_digests(onnx),
         "metadata": {p.key: p.value for p in model.metadata_props},
         "target": place.target,
+        "calibration": calib.words if calib else None,
         "workspace_bytes": limit,
         "workspace_from": limit_from,
         "seconds": round(time.perf_counter() - start, 3),

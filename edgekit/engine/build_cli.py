@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekit.engine import PRECISIONS
+
+if TYPE_CHECKING:
+    from edgekit.engine.calibration import Recipe
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--no-timing-cache", action="store_true", help="measure every layer anew")
     parser.add_argument("--layers", action="store_true", help="list the layers of the plan")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(func=run_build)
+    parser.set_defaults(run=run_build)
 
 
 def run_build(args: argparse.Namespace) -> int:
@@ -49,6 +52,7 @@ def run_build(args: argparse.Namespace) -> int:
         workspace=args.workspace,
         dla=args.dla,
         calibration=args.calibration,
+        preprocess=shelf_recipe(args.model),
         timing_cache=not args.no_timing_cache,
         progress=not args.quiet,
         force=args.force,
@@ -60,6 +64,18 @@ def run_build(args: argparse.Namespace) -> int:
     if args.layers:
         sys.stdout.write(layer_table(plan.layers()))
     return 0
+
+
+def shelf_recipe(name: str) -> Recipe | None:
+    """How a model of the shelf wants its pictures; None for a file, which gets the usual recipe."""
+    from edgekit.engine.calibration import Recipe
+    from edgekit.models import models
+
+    found = models().get(name)
+    if found is None:
+        return None
+    style = found.recipe if found.recipe in ("yolox", "darknet") else "ultralytics"
+    return Recipe(style, found.pad, found.colour == "RGB", found.recipe != "yolox")
 
 
 def layer_table(found: dict[str, Any]) -> str:

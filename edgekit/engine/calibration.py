@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,30 @@ Preprocess = Callable[[list[NDArray[np.uint8]]], NDArray]
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 #: More pictures than this change the scales little and cost time; they are taken evenly over the folder.
 MOST = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a YOLO model wants its pictures; see `edgekit.ops.letterbox`. The defaults are v5, v8 and 11.
+
+    Attributes:
+        style: "ultralytics", "yolox" or "darknet" letterbox.
+        pad: grey of the border; None is the style's own.
+        rgb: RGB, else BGR.
+        unit: divided by 255, else 0 to 255.
+    """
+
+    style: str = "ultralytics"
+    pad: int | None = None
+    rgb: bool = True
+    unit: bool = True
+
+    def prepare(self, images: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> NDArray:
+        """BGR uint8 pictures → float32 [N, 3, height, width]."""
+        from edgekit.ops.letterbox import letterbox, to_tensor
+
+        canvases = [letterbox(image, size, style=self.style, pad=self.pad)[0] for image in images]
+        return to_tensor(canvases, rgb=self.rgb, unit=self.unit)
 
 
 def pictures(folder: Path | str) -> list[Path]:
@@ -45,15 +70,14 @@ def digest(paths: Sequence[Path]) -> str:
 
 
 def picture_feeds(
-    paths: Sequence[Path], spec: TensorSpec, preprocess: Preprocess | None = None
+    paths: Sequence[Path], spec: TensorSpec, preprocess: Preprocess | Recipe | None = None
 ) -> Iterator[Mapping[str, NDArray]]:
     """One feed a batch of pictures.
 
     Args:
         paths: picture files; one that cannot be read is left out.
         spec: the model's picture input; [N, 3, H, W], all sizes known.
-        preprocess: BGR uint8 pictures → the array the model wants. By default the recipe of YOLO v5, v8
-            and 11: letterbox with grey 114, RGB, divided by 255.
+        preprocess: BGR uint8 pictures → the array the model wants; by default `Recipe()`.
 
     Raises:
         InputError: no picture can be read, or `preprocess` gives another shape.
@@ -61,6 +85,7 @@ def picture_feeds(
     import cv2
 
     shape = tuple(n or 1 for n in spec.shape)
+    preprocess = preprocess or Recipe()
     used = 0
     batch: list[NDArray[np.uint8]] = []
     for path in paths:
@@ -81,22 +106,17 @@ def picture_feeds(
 
 
 def _prepared(
-    batch: list[NDArray[np.uint8]], shape: tuple[int, ...], spec: TensorSpec, preprocess: Preprocess | None
+    batch: list[NDArray[np.uint8]], shape: tuple[int, ...], spec: TensorSpec, preprocess: Preprocess | Recipe
 ) -> NDArray:
-    array = preprocess(batch) if preprocess else yolo_recipe(batch, (shape[2], shape[3]))
+    if isinstance(preprocess, Recipe):
+        array: NDArray = preprocess.prepare(batch, (shape[2], shape[3]))
+    else:
+        array = preprocess(batch)
     if array.shape != shape:
         raise InputError(
             f"the preprocessing made {list(array.shape)} for calibration; {spec.name!r} is {list(shape)}."
         )
     return np.ascontiguousarray(array, np.float32)
-
-
-def yolo_recipe(images: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Letterbox to `size` (height, width) with grey 114, BGR → RGB, HWC → CHW, divided by 255."""
-    from edgekit.ops.letterbox import letterbox
-
-    canvases = [letterbox(image, size)[0][:, :, ::-1].transpose(2, 0, 1) for image in images]
-    return np.asarray(np.stack(canvases) / np.float32(255), np.float32)
 
 
 def picture_input(inputs: Sequence[TensorSpec], opt: Mapping[str, tuple[int, ...]]) -> TensorSpec:

@@ -26,7 +26,7 @@ MUST_MATCH = {
     "shapes": "the shapes",
     "workspace_asked": "the workspace",
     "dla": "the DLA core",
-    "calibration_sha256": "the calibration pictures",
+    "calibration_sha256": "the calibration pictures or their preparation",
     "recipe": "the way edgekit builds",
 }
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -83,6 +83,8 @@ class Plan:
             ("plan", str(self.path)),
             ("state", f"{'reused' if self.reused else 'built'}: {self.reason}"),
         ]
+        if notes["calibration"]:
+            rows.insert(2, ("calibration", notes["calibration"]))
         return rows + [("note", note) for note in notes["notes"]]
 
 

@@ -30,28 +30,31 @@ class Calibrating:
     Attributes:
         pictures: the picture files, None where feeds are given.
         feeds: ready feeds, None where pictures are given.
-        preprocess: pictures → input array; None is the YOLO recipe.
+        preprocess: pictures → input array.
         digest: changes when the pictures or the recipe do. Feeds are not looked into.
+        words: for the table: "128 pictures, Recipe(style='yolox', …)".
     """
 
     pictures: list[Path] | None
     feeds: Iterable[Mapping[str, NDArray]] | None
-    preprocess: cal.Preprocess | None
+    preprocess: cal.Preprocess | cal.Recipe
     digest: str
+    words: str
 
 
 def calibrating(
-    precision: str, calibration: Calibration | None, preprocess: cal.Preprocess | None
+    precision: str, calibration: Calibration | None, preprocess: cal.Preprocess | cal.Recipe | None
 ) -> Calibrating | None:
     """The calibration of an int8 build; None for another precision, or if none was given."""
     if precision != "int8" or calibration is None:
         return None
+    preprocess = preprocess or cal.Recipe()
     if not isinstance(calibration, str | Path):
-        return Calibrating(None, calibration, None, "feeds given in Python")
+        return Calibrating(None, calibration, preprocess, "feeds given in Python", "feeds given in Python")
     pictures = cal.pictures(calibration)
-    recipe = getattr(preprocess, "__qualname__", type(preprocess).__name__) if preprocess else "yolo"
+    recipe = getattr(preprocess, "__qualname__", None) or repr(preprocess)
     digest = hashlib.sha256(f"{cal.digest(pictures)} {recipe}".encode()).hexdigest()
-    return Calibrating(pictures, None, preprocess, digest)
+    return Calibrating(pictures, None, preprocess, digest, f"{len(pictures)} pictures, {recipe}")
 
 
 def converted_path(plan: Path, wanted: Mapping[str, Any], strong: bool) -> Path:

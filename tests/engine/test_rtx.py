@@ -19,8 +19,8 @@ import tensorrt_rtx
 from build_nets import conv_net, nms_net, nonzero_net, save, write_pictures
 
 import edgekit.engine.plan
+import edgekit.engine.precision
 from edgekit.engine.build import build, jetson_note
-from edgekit.engine.calibration import picture_feeds
 from edgekit.engine.onnx_file import load_model
 from edgekit.engine.plan import Plan
 from edgekit.engine.progress import BuildCancelled
@@ -116,12 +116,10 @@ def test_dynamic_batch(home: Path, tmp_path: Path) -> None:
     other = ahead(dynamic, shapes={"images": (2, 3, 32, 32)})
     assert other.path != plan.path, "each range has its own plan"
     assert ahead(dynamic, shapes=shapes).reused
-    pictures = write_pictures(tmp_path / "pictures", 3)
-    from_folder = list(
-        picture_feeds(sorted(pictures.iterdir()), model_inputs(conv_net())[0], lambda _: feeds()[0]["images"])
-    )
-    assert len(from_folder) == 3
-    assert ahead(dynamic, "int8", shapes, calibration=feeds()).sidecar["shapes"] == plan.sidecar["shapes"]
+    folder = write_pictures(tmp_path / "pictures", 3)
+    int8 = ahead(dynamic, "int8", shapes, calibration=folder)
+    assert int8.sidecar["inputs"] == plan.sidecar["inputs"]
+    assert dtypes_into_convolutions(int8) == {"Int8"}
 
 
 def test_a_static_model_may_be_given_its_own_shape(home: Path, net: Path) -> None:
@@ -189,17 +187,28 @@ def test_a_damaged_plan_or_sidecar_is_rebuilt(home: Path, net: Path) -> None:
     assert "no plan yet" in ahead(net).reason
 
 
-def test_calibration_pictures_that_change_make_a_new_plan(home: Path, net: Path, tmp_path: Path) -> None:
-    def resized(images: list[np.ndarray]) -> np.ndarray:
+def test_calibration_pictures_that_change_make_a_new_plan(
+    home: Path, net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cropped(images: list[np.ndarray]) -> np.ndarray:
         return np.stack([im[:32, :32].transpose(2, 0, 1) for im in images]).astype(np.float32) / 255
 
     folder = write_pictures(tmp_path / "pictures")
-    ahead(net, "int8", calibration=folder, preprocess=resized)
-    assert ahead(net, "int8", calibration=folder, preprocess=resized).reused
+    plan = ahead(net, "int8", calibration=folder)
+    assert plan.sidecar["calibration"].startswith("4 pictures, Recipe(style='ultralytics'")
+    assert ahead(net, "int8", calibration=folder).reused
     assert ahead(net, "int8").reused, "a plan that is there needs no pictures"
+    other = ahead(net, "int8", calibration=folder, preprocess=cropped)
+    assert "the calibration pictures or their preparation changed" in other.reason
     (folder / "0.png").unlink()
-    again = ahead(net, "int8", calibration=folder, preprocess=resized)
-    assert "the calibration pictures changed" in again.reason
+    again = ahead(net, "int8", calibration=folder, preprocess=cropped)
+    assert "the calibration pictures or their preparation changed" in again.reason
+    (rewritten,) = again.path.parent.glob("*.onnx")
+    stamp = rewritten.read_bytes()
+    monkeypatch.setattr(edgekit.engine.precision, "to_int8", None)
+    forced = ahead(net, "int8", calibration=folder, preprocess=cropped, force=True)
+    assert rewritten.read_bytes() == stamp, "quantised once"
+    assert not forced.reused
 
 
 def test_weights_beside_the_model(home: Path, tmp_path: Path) -> None:
