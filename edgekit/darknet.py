@@ -117,7 +117,7 @@ def convert(
     return Path(out)
 
 
-def add_export_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any) -> None:
     """Add `darknet` to the subcommands of `edgekit export`."""
     parser = subparsers.add_parser("darknet", help="Darknet .cfg + .weights to ONNX")
     parser.add_argument("cfg", metavar="CFG", help="the network, e.g. yolov3-spp.cfg")

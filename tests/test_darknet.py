@@ -177,7 +177,7 @@ def test_a_cfg_without_yolo_layer(tmp_path):
 
 def parse(*words):
     parser = argparse.ArgumentParser()
-    darknet.add_export_parser(parser.add_subparsers())
+    darknet.add_parser(parser.add_subparsers())
     return parser.parse_args(["darknet", *map(str, words)])
 
 
