@@ -196,7 +196,7 @@ install_jetson_packages() {
 install_runtime() {
   local held options=() list=$VENV/requirements.txt
   stamp_matches runtime && return 0
-  say "Installing what the kit needs (some 300 MB the first time; later runs skip this)"
+  say "Installing what the kit needs (some minutes the first time; later runs skip this)"
   if on_jetson; then
     keep_system_cv2
     held=$(constraints)
