@@ -46,7 +46,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path.with_name(f".{path.name}.lock"), "w")  # noqa: SIM115  # closed below
     except OSError as error:
-        raise InputError(f"cannot write in {path.parent}: {error}; give yourself the right to.") from error
+        raise InputError(f"cannot write in {path.parent}: {error}.") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,8 +36,13 @@ def verified(one: Model) -> Path:
         InputError: it is not the file that the shelf means.
     """
     path = one.path
-    if not path.is_file() or not one.sha256:
+    if not path.is_file():
         raise MissingError(f"{one.name} is not on this machine; {one.cure}. {usable()}")
+    if not one.sha256:
+        raise InputError(
+            f"{path} is there, but the shelf knows no SHA-256 of it; if you trust the file: "
+            f"edgekit models add {one.name} {path}"
+        )
     if (found := digest(path)) != one.sha256:
         cure = f"delete it, then {one.cure}" if one.source != "shipped" else one.cure
         raise InputError(

@@ -198,6 +198,16 @@ def test_an_added_file_stands_in_for_the_published_one_while_it_is_there(shelf, 
     assert fetch("net").read_bytes() == CONTENT
 
 
+def test_a_file_put_there_by_hand_must_be_vouched_for(shelf, tmp_path):
+    (shelf / "downloads").mkdir()
+    tiny_onnx(shelf / "downloads" / "own.onnx")
+    assert ready() == ["here"]
+    with pytest.raises(InputError, match="edgekit models add own"):
+        find("own")
+    add("own", shelf / "downloads" / "own.onnx")
+    assert find("own").stat().st_size > 1000
+
+
 def test_add_twice_keeps_the_last(shelf, tmp_path):
     add("own", tiny_onnx(tmp_path / "a.onnx"))
     add("own", second := tiny_onnx(tmp_path / "b.onnx", seed=1))
