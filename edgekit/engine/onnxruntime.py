@@ -159,14 +159,10 @@ class OnnxRuntimeEngine:
 
 def _at_precision(path: Path, device: str, wanted: str) -> tuple[str | bytes, str, str]:
     """What to load, the precision it really runs in, and a note where that differs from `wanted`."""
-    import onnx
-
+    from edgekit.engine.onnx_file import load_model
     from edgekit.engine.precision import precision_of, to_fp16
 
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf and onnx raise many classes
-        raise InputError(f"{path} is not an ONNX file or is cut short: {_first_line(error)}.") from error
+    model = load_model(path)
     own = precision_of(model)
     if wanted == own:
         return str(path), own, ""
