@@ -158,6 +158,18 @@ def test_int8_of_an_fp16_file_and_of_an_old_opset() -> None:
     assert cosine(old, quantised, feeds()[0])["output0"] > 0.99
 
 
+def test_int8_leaves_depthwise_convolutions_alone(model: onnx.ModelProto) -> None:
+    middle = next(node for node in model.graph.node if node.name == "conv1")
+    middle.attribute.append(helper.make_attribute("group", 16))
+    weight = next(w for w in model.graph.initializer if w.name == "w1")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[:, :1], "w1"))
+    quantised = to_int8(model, feeds())
+    makers = {output: node.op_type for node in quantised.graph.node for output in node.output}
+    kinds = {node.name: makers.get(node.input[1]) for node in quantised.graph.node if node.op_type == "Conv"}
+    assert kinds == {"conv0": "DequantizeLinear", "conv1": None, "conv2": "DequantizeLinear"}
+    assert cosine(model, quantised, feeds()[0])["output0"] > 0.99
+
+
 def test_int8_without_feeds_or_without_anything_to_quantise(model: onnx.ModelProto) -> None:
     with pytest.raises(InputError, match="calibration inputs"):
         to_int8(model, [])

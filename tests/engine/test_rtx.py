@@ -293,7 +293,7 @@ def test_the_note_for_a_jetson_promises_nothing(home: Path, net: Path) -> None:
 
 
 def test_progress_is_told_to_a_function(home: Path, net: Path, tmp_path: Path) -> None:
-    deep = save(conv_net(depth=40, size=64), tmp_path / "deep.onnx")
+    deep = save(conv_net(depth=60, size=64), tmp_path / "deep.onnx")
     main, seen = threading.current_thread(), []
 
     def show(fraction: float | None, phase: str) -> None:
@@ -310,7 +310,7 @@ def test_progress_is_told_to_a_function(home: Path, net: Path, tmp_path: Path) -
 
 
 def test_cancel_in_the_middle_leaves_nothing(home: Path, tmp_path: Path) -> None:
-    deep = save(conv_net(depth=60, size=64), tmp_path / "deep.onnx")
+    deep = save(conv_net(depth=100, size=64), tmp_path / "deep.onnx")
     cancel = threading.Event()
 
     def stop(fraction: float | None, phase: str) -> None:
@@ -324,7 +324,7 @@ def test_cancel_in_the_middle_leaves_nothing(home: Path, tmp_path: Path) -> None
 
 
 def test_ctrl_c_stops_a_build_at_once(home: Path, tmp_path: Path) -> None:
-    deep = save(conv_net(depth=60, size=64), tmp_path / "deep.onnx")
+    deep = save(conv_net(depth=100, size=64), tmp_path / "deep.onnx")
     sent = []
 
     def press(fraction: float | None, phase: str) -> None:
@@ -345,7 +345,7 @@ def test_an_error_of_the_progress_function_ends_the_build(home: Path, tmp_path: 
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        ahead(save(conv_net(depth=60, size=64), tmp_path / "deep.onnx"), progress=broken)
+        ahead(save(conv_net(depth=100, size=64), tmp_path / "deep.onnx"), progress=broken)
     assert files(home) == []
 
 
