@@ -4,7 +4,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from conftest import moving_square
+from clips import moving_square
 
 from edgekit import Detections, Frame
 from edgekit.camera import Source

@@ -7,7 +7,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from conftest import moving_square
+from clips import moving_square
 
 from edgekit import Detections, Frame, InputError, open_source
 from edgekit.errors import EdgekitError
@@ -72,7 +72,7 @@ def test_a_video_without_frames_leaves_no_file_and_closing_twice_is_fine(tmp_pat
 KILLED = """
 import os, sys, numpy as np
 sys.path.insert(0, "tests")
-from conftest import moving_square
+from clips import moving_square
 from edgekit import Detections, Frame
 from edgekit.sinks import JsonLines, Video
 from pathlib import Path
@@ -95,7 +95,7 @@ def test_what_a_killed_run_wrote_can_be_read(tmp_path):
 FULL = """
 import resource, signal, sys
 sys.path.insert(0, "tests")
-from conftest import moving_square
+from clips import moving_square
 from edgekit import Detections, Frame
 from edgekit.errors import EdgekitError
 from edgekit.sinks import JsonLines, Video

@@ -6,7 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from conftest import make_video, moving_square
+from clips import make_video, moving_square
 
 from edgekit import InputError, MissingError, open_source
 from edgekit.camera.pictures import read_picture
