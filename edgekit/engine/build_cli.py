@@ -52,7 +52,7 @@ def run_build(args: argparse.Namespace) -> int:
         workspace=args.workspace,
         dla=args.dla,
         calibration=args.calibration,
-        preprocess=shelf_recipe(args.model),
+        preprocess=shelf_recipe(args.model) if args.calibration else None,
         timing_cache=not args.no_timing_cache,
         progress=not args.quiet,
         force=args.force,
