@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+#: Boxes settled together: few NumPy calls, and each table of overlaps still fits the cache.
+BLOCK = 128
+
 
 def nms(
     xyxy: NDArray[np.float32],
@@ -17,7 +20,8 @@ def nms(
     """Greedy NMS: keep the best box, drop what overlaps it by more than `iou`, go on with the rest.
 
     The answer is torchvision's `batched_nms` (equal scores: the earlier box first), cut at `max_det`.
-    Classes are compared, not shifted apart, so no coordinate loses precision.
+    Classes are compared, not shifted apart, so no coordinate loses precision. A box with a coordinate or
+    score that is NaN or infinite is never kept. Boxes without area have no overlap with anything.
 
     Args:
         xyxy: float32 [N, 4], right ≥ left and bottom ≥ top.
@@ -30,21 +34,64 @@ def nms(
     Returns:
         int64 [K]: indices of the kept boxes, best score first.
     """
-    order = np.argsort(-score, kind="stable")[:max_candidates]
-    boxes = xyxy[order].astype(np.float32, copy=False)
-    label = None if label is None else label[order]
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    kept: list[int] = []
-    alive = np.arange(len(order))
-    with np.errstate(invalid="ignore", divide="ignore"):  # two boxes without area: 0/0 drops neither
-        while len(alive) and len(kept) < max_det:
-            best, alive = alive[0], alive[1:]
-            kept.append(int(best))
-            rest = boxes[alive]
-            side = np.minimum(boxes[best, 2:], rest[:, 2:]) - np.maximum(boxes[best, :2], rest[:, :2])
-            common = np.clip(side, 0, None).prod(axis=1)
-            drop = common / (area[best] + area[alive] - common) > iou
-            if label is not None:
-                drop &= label[alive] == label[best]
-            alive = alive[~drop]
+    order = np.argsort(-score, kind="stable")
+    sound = np.isfinite(score) & np.isfinite(xyxy).all(axis=1)
+    if not sound.all():
+        order = order[sound[order]]
+    order = order[:max_candidates]
+    columns = np.empty((6, len(order)), np.float32)  # x1, y1, x2, y2, area, class
+    columns[:4] = xyxy[order].T
+    columns[5] = 0 if label is None else label[order]
+    # Two boxes without area give 0/0, huge ones inf/inf: NaN is not above the limit and drops neither.
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        columns[4] = (columns[2] - columns[0]) * (columns[3] - columns[1])
+        kept = _greedy(columns, _largest_float32(iou), max_det)
     return order[kept].astype(np.int64)
+
+
+def _greedy(columns: NDArray[np.float32], limit: np.float32, max_det: int) -> NDArray[np.int64]:
+    """Which of the boxes, given best first, stay. A block is freed of what the kept drop, then settled."""
+    kept = np.empty(0, np.int64)
+    for start in range(0, columns.shape[1], BLOCK):
+        if len(kept) >= max_det:
+            break
+        block = np.arange(start, min(start + BLOCK, columns.shape[1]))
+        if len(kept):
+            block = block[~_overlap(columns[:, kept], columns[:, block], limit).any(axis=0)]
+        inner = columns[:, block]
+        kept = np.concatenate([kept, block[_settle(_overlap(inner, inner, limit))]])
+    return kept[:max_det]
+
+
+def _overlap(one: NDArray[np.float32], other: NDArray[np.float32], limit: np.float32) -> NDArray[np.bool_]:
+    """bool [len(one), len(other)]: of one class, and overlapping above `limit`. Columns as made in `nms`."""
+    one = one[:, :, None]
+    common = np.minimum(one[2], other[2])
+    common -= np.maximum(one[0], other[0])
+    high = np.minimum(one[3], other[3])
+    high -= np.maximum(one[1], other[1])
+    np.maximum(common, 0, out=common)
+    np.maximum(high, 0, out=high)
+    common *= high
+    union = np.add(one[4], other[4], out=high)
+    union -= common
+    common /= union
+    over = common > limit
+    over &= one[5] == other[5]
+    return over
+
+
+def _settle(over: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which boxes of a block stay: each that is not dropped itself drops the later ones it overlaps."""
+    over = np.triu(over, 1)
+    stays = np.ones(len(over), bool)
+    for i in np.flatnonzero(over.any(axis=1)):
+        if stays[i]:
+            stays[over[i]] = False
+    return stays
+
+
+def _largest_float32(value: float) -> np.float32:
+    """The largest float32 not above `value`: torchvision compares a float32 overlap with a double."""
+    near = np.float32(value)
+    return near if float(near) <= value else np.nextafter(near, np.float32(-np.inf))
