@@ -167,6 +167,9 @@ class Letterboxer:
         auto: as of `letterbox`; pictures of different sizes in one call get the full `size`, as with
             ultralytics.
         rgb, unit, dtype: as of `to_tensor`.
+
+    Raises:
+        InputError: a setting that `place` or `byte_table` refuses.
     """
 
     def __init__(
@@ -182,6 +185,7 @@ class Letterboxer:
         unit: bool = True,
         dtype: type | np.dtype = np.float32,
     ) -> None:
+        place(size, size, style=style, auto=auto, stride=stride)  # refuses bad settings now, not at a frame
         self.size, self.batch, self.rgb = size, batch, rgb
         self._style, self._auto, self._stride = style, auto, stride
         self._table = byte_table(unit, np.dtype(dtype))

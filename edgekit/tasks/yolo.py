@@ -6,7 +6,6 @@ with open_yolo("edgekit-person") as yolo:
 
 from __future__ import annotations
 
-import ast
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.engine import Engine, ShapeRanges, open_engine
+from edgekit.engine import Engine, ShapeRanges, TensorSpec, open_engine
 from edgekit.errors import InputError
-from edgekit.ops.letterbox import Transform, letterbox, to_tensor
+from edgekit.ops.letterbox import Letterboxer, Transform
 from edgekit.ops.nms import nms
 from edgekit.results import Detections, Frame
 from edgekit.tasks import yolo_heads
+from edgekit.tasks.yolo_settings import class_ids, default_names, input_size, noted_names, noted_stride
 
 Feeds = dict[str, NDArray]
 
@@ -65,7 +65,8 @@ class Yolo:
         head: "auto" or a name of `yolo_heads.HEADS`.
         names: class names; default: the model's own notes, COCO's for 80 classes.
         size: (height, width) for an engine of dynamic size; default: the model's notes, else 640×640.
-        auto: letterbox to the next stride multiple only (engines of dynamic size).
+        auto: letterbox to the next stride multiple only (engines of dynamic size); pictures of different
+            sizes given together get the full size.
 
     Attributes:
         times: seconds of the last call: "pre", "infer", "post".
@@ -91,24 +92,32 @@ class Yolo:
         for name, value in (("score", score), ("iou", iou)):
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"{name}={value} is not between 0 and 1.")
-        if len(engine.inputs) != 1 or len(engine.inputs[0].shape) != 4:
-            raise InputError(f"a YOLO has one picture input; this has {', '.join(map(str, engine.inputs))}.")
+        if max_det < 1:
+            raise InputError(f"max_det={max_det} keeps nothing; give 1 or more.")
         self.engine = engine
         self.score, self.iou, self.max_det, self.agnostic = score, iou, max_det, agnostic
         self.times: dict[str, float] = {}
-        self._input = engine.inputs[0]
-        self.size = _size(self._input.shape, size, engine.metadata)
+        self._input = _picture_input(engine.inputs)
+        self.size = input_size(self._input, size, engine.metadata)
         self._output = yolo_heads.pick_output(engine.outputs)
-        self.head = yolo_heads.recognise(self._output, self.size, engine.metadata, head)
-        self._first = yolo_heads.channels_first(self._output, self.head, self.size)
+        noted = tuple(names) if names else noted_names(engine.metadata)
+        self.head = yolo_heads.recognise(self._output, self.size, engine.metadata, head, len(noted))
+        self._first = yolo_heads.channels_first(self._output, self.size)
         count = yolo_heads.class_count(self._output, self.head, self._first)
-        self.names = tuple(names) if names else yolo_heads.class_names(engine.metadata, count or 0)
-        self.classes = None if classes is None else _class_ids(classes, self.names, count)
+        self.names = noted or default_names(count)
+        self.classes = None if classes is None else class_ids(classes, self.names, count)
         if auto and None not in self._input.shape[2:]:
             raise InputError(f"auto needs an engine of dynamic size; this one wants {self._input}.")
-        self._auto = auto
-        self._stride = int(float(engine.metadata.get("stride", 32)))
-        self._buffer = np.empty((0,), self._input.dtype)
+        self._letterboxer = Letterboxer(
+            self.size,
+            batch=self._input.shape[0],
+            style=self.head.style,
+            auto=auto,
+            stride=noted_stride(engine.metadata),
+            rgb=self.head.rgb,
+            unit=self.head.unit,
+            dtype=self._input.dtype,
+        )
 
     @overload
     def __call__(self, frames: Frame | NDArray[np.uint8]) -> Detections: ...
@@ -141,26 +150,13 @@ class Yolo:
         return found
 
     def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> tuple[Feeds, list[Transform]]:
-        """Letterbox BGR pictures into the input tensor.
+        """Letterbox BGR pictures, uint8 [H, W, 3], into the input tensor.
 
-        The tensor is a buffer of this object, filled anew by the next call. An engine of fixed batch
-        gets its full batch: places without a picture keep what was in them.
+        The tensor is a buffer of this object, filled anew by the next call: copy what you keep. An engine
+        of fixed batch gets its full batch, grey in the places without a picture.
         """
-        style, auto = self.head.style, self._auto
-        boxed = [letterbox(i, self.size, style=style, auto=auto, stride=self._stride) for i in images]
-        if auto:
-            self._same_size([canvas for canvas, _ in boxed])
-        height, width = boxed[0][0].shape[:2]
-        shape = (self._input.shape[0] or len(images), 3, height, width)
-        if self._buffer.shape != shape:
-            self._buffer = np.zeros(shape, self._input.dtype)
-        to_tensor([canvas for canvas, _ in boxed], self._buffer, rgb=self.head.rgb, unit=self.head.unit)
-        return {self._input.name: self._buffer}, [transform for _, transform in boxed]
-
-    @staticmethod
-    def _same_size(canvases: list[NDArray[np.uint8]]) -> None:
-        if len({canvas.shape for canvas in canvases}) > 1:
-            raise InputError("auto letterbox gives these pictures different sizes; give them one by one.")
+        tensor, transforms = self._letterboxer(images)
+        return {self._input.name: tensor}, transforms
 
     def infer(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """Run the engine."""
@@ -170,12 +166,13 @@ class Yolo:
         self, outputs: Mapping[str, NDArray], transforms: Sequence[Transform]
     ) -> list[Detections]:
         """Decode, filter, remove doubles, and bring the boxes into source pixels; one result a transform."""
+        if self._output.name not in outputs:
+            raise InputError(f"the outputs {list(outputs)} lack {self._output.name!r}.")
         output = outputs[self._output.name]
-        size = self._buffer.shape[2], self._buffer.shape[3]
-        return [self._one(output[n], size, transform) for n, transform in enumerate(transforms)]
+        return [self._one(output[n], transform) for n, transform in enumerate(transforms)]
 
-    def _one(self, output: NDArray, size: tuple[int, int], transform: Transform) -> Detections:
-        xyxy, score, label = yolo_heads.decode(self.head, output, size, self.score, self._first)
+    def _one(self, output: NDArray, transform: Transform) -> Detections:
+        xyxy, score, label = yolo_heads.decode(self.head, output, transform.canvas, self.score, self._first)
         if self.classes is not None:
             wanted = np.isin(label, self.classes)
             xyxy, score, label = xyxy[wanted], score[wanted], label[wanted]
@@ -198,39 +195,9 @@ class Yolo:
         self.close()
 
 
-def _size(
-    shape: tuple[int | None, ...], given: tuple[int, int] | None, metadata: Mapping[str, str]
-) -> tuple[int, int]:
-    """(height, width) of the input: the engine's own, else what is given, else the model's note, else 640."""
-    fixed = shape[2], shape[3]
-    if fixed[0] is not None and fixed[1] is not None:
-        if given is not None and tuple(given) != fixed:
-            raise InputError(f"size={given} does not fit: the engine's input is {fixed[0]}×{fixed[1]}.")
-        return fixed[0], fixed[1]
-    if given is not None:
-        return given
-    try:
-        noted = ast.literal_eval(metadata.get("imgsz", "640"))
-    except (ValueError, SyntaxError):
-        noted = 640
-    return (noted, noted) if isinstance(noted, int) else (int(noted[0]), int(noted[1]))
-
-
-def _class_ids(classes: Sequence[int | str], names: Sequence[str], count: int | None) -> list[int]:
-    """Class numbers of names or numbers; InputError names one that does not exist."""
-    ids = []
-    for wanted in classes:
-        if str(wanted) in names:
-            ids.append(list(names).index(str(wanted)))
-            continue
-        try:
-            number = int(wanted)
-        except ValueError:
-            known = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
-            raise InputError(
-                f"class {wanted!r} is not one of this model's: {known or 'it has no names'}."
-            ) from None
-        if number < 0 or (count is not None and number >= count):
-            raise InputError(f"class {number} does not exist; this model has {count} classes, from 0.")
-        ids.append(number)
-    return ids
+def _picture_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
+    """The one input, [B, 3, H, W]; InputError for any other kind of model."""
+    if len(inputs) == 1 and len(inputs[0].shape) == 4 and inputs[0].shape[1] in (3, None):
+        return inputs[0]
+    listed = ", ".join(map(str, inputs))
+    raise InputError(f"a YOLO has one picture input, batch×3×height×width; this model has {listed}.")
