@@ -1,4 +1,4 @@
-"""The `edgekit` command: thin. Each subcommand lives in a module with `add_parser(subparsers)`.
+"""The `edgekit` command: thin. Each subcommand lives in the module it belongs to.
 
 Exit codes: 0 done; 1 failed; 2 a bad file or setting; 3 this machine lacks something;
 4 done, but the source was damaged and the results hold what could be read; 130 interrupted.
@@ -9,21 +9,21 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+from pkgutil import resolve_name
 
 from edgekit import __version__
 from edgekit.errors import EdgekitError
 
-#: name: (module with add_parser, one line of help). A module is imported only when its command is used.
+#: name: (function that adds the parser, one line of help). Its module is imported only when it is used.
 COMMANDS = {
-    "doctor": ("edgekit.doctor", "what this machine has, what is missing, and the cure"),
-    "models": ("edgekit.models.cli", "the shelf: list, fetch, add and verify models"),
-    "build": ("edgekit.engine.build_cli", "build a TensorRT plan from ONNX"),
-    "run": ("edgekit.run_cli", "run a task on a file, folder, camera or stream"),
-    "bench": ("edgekit.bench", "time a model's stages on this machine"),
-    "train": ("edgekit.train.cli", "train a model (extra [train])"),
-    "evaluate": ("edgekit.train.evaluate_cli", "score a model against labelled pictures"),
-    "export": ("edgekit.export_cli", "write a trained or Darknet model as ONNX"),
+    "doctor": ("edgekit.doctor:add_parser", "what this machine has, what is missing, and the cure"),
+    "models": ("edgekit.models.cli:add_parser", "the shelf: list, fetch, add and verify models"),
+    "build": ("edgekit.engine.build_cli:add_parser", "build a TensorRT plan from ONNX"),
+    "run": ("edgekit.run_cli:add_parser", "run a task on a file, folder, camera or stream"),
+    "bench": ("edgekit.bench:add_parser", "time a model's stages on this machine"),
+    "train": ("edgekit.train.cli:add_train_parser", "train a model (extra [train])"),
+    "evaluate": ("edgekit.train.cli:add_evaluate_parser", "score a model against labelled pictures"),
+    "export": ("edgekit.export_cli:add_parser", "write a trained or Darknet model as ONNX"),
 }
 
 
@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in given if not word.startswith("-")), None)
-    for name, (module, words) in COMMANDS.items():
+    for name, (adder, words) in COMMANDS.items():
         if name == chosen:
-            import_module(module).add_parser(subparsers)
+            resolve_name(adder)(subparsers)
         else:
             subparsers.add_parser(name, help=words)
     args = parser.parse_args(given)

@@ -14,4 +14,4 @@ def add_parser(subparsers: Any) -> None:
         dest="kind", metavar="KIND", required=True
     )
     darknet.add_parser(kinds)
-    train.add_export_parsers(kinds)
+    train.add_export_parser(kinds)
