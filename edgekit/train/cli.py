@@ -1,133 +1,182 @@
-"""`edgekit train`, `edgekit evaluate` and the trainer's part of `edgekit export`.
-
-PyTorch is imported when a command runs, not to show its help.
-"""
+"""`edgekit train`, `edgekit evaluate` and `edgekit export detector`. PyTorch is imported when they run."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
-from edgekit.errors import MissingError
+from edgekit.errors import InputError, MissingError
 
 
 def add_train_parser(subparsers: Any) -> None:
-    """Add `train` and what it trains."""
+    """Add `train` and its kinds."""
     kinds = subparsers.add_parser("train", help="train a model (extra [train])").add_subparsers(
         dest="kind", metavar="KIND", required=True
     )
-    parser = kinds.add_parser("detector", help="a small person detector")
+    parser = kinds.add_parser("detector", help="the small person detector")
     parser.add_argument(
-        "--data", required=True, metavar="PATH", help="a YOLO folder (images/, labels/) or a COCO file"
+        "--data", required=True, help="folder with images/ and labels/ (YOLO), or a COCO .json"
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for checkpoints, log and split")
-    parser.add_argument("--teacher", metavar="FILE", help="a YOLOX ONNX file that also teaches")
-    parser.add_argument("--extra", metavar="DIR", help="pictures without labels, for the teacher to label")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where checkpoint, split and log go")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the pictures (or give --steps)")
+    parser.add_argument("--steps", type=int, metavar="N", help="batches to learn from (default 7900)")
+    parser.add_argument("--batch", type=int, default=128, metavar="N")
+    parser.add_argument("--size", type=int, default=416, metavar="PX", help="side of the square input")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument(
-        "--check", nargs="*", default=(), metavar="PATH", help="data scored at the end, never trained on"
+        "--calm", type=float, default=0.15, help="share of the steps at the end with mild augmentation"
     )
-    parser.add_argument("--steps", type=int, help="batches to learn from (default 12000)")
-    parser.add_argument("--batch", type=int, help="pictures a batch (default 128)")
-    parser.add_argument("--size", type=int, help="side of the square input (default 416)")
-    parser.add_argument("--rate", type=float, help="highest learning rate (default 0.002)")
-    parser.add_argument("--seed", type=int, help="default 0")
+    parser.add_argument("--teacher", metavar="ONNX", help="YOLOX file whose answers are learnt too")
     parser.add_argument(
-        "--lead", choices=("labels", "teacher"), help="whose word counts more (default: labels)"
+        "--lead", choices=("labels", "teacher"), default="labels", help="which counts for more"
     )
-    parser.add_argument("--held-out", type=float, default=0.1, help="share of the data kept for scoring")
+    parser.add_argument("--extra", metavar="DIR", help="pictures without labels, for the teacher")
     parser.add_argument(
-        "--no-backbone", action="store_true", help="start from random weights, not ImageNet's"
+        "--backbone", metavar="PTH", help="ImageNet weights (default: the installed package's)"
     )
-    parser.add_argument("--resume", metavar="FILE", help="go on with an unfinished run")
-    parser.add_argument("--start", metavar="FILE", help="begin with the weights of a finished run")
-    parser.add_argument("--seconds", type=float, help="stop after this time, to be resumed")
-    parser.add_argument("--device", help="cuda or cpu (default: cuda where there is one)")
-    parser.set_defaults(run=train)
+    parser.add_argument("--scratch", action="store_true", help="no ImageNet weights")
+    parser.add_argument(
+        "--check", action="append", default=[], metavar="DATA", help="score on this too; repeatable"
+    )
+    parser.add_argument("--start", metavar="PT", help="begin with the weights of a finished run")
+    parser.add_argument(
+        "--hold", type=int, default=0, metavar="N", help="with --start: first steps that leave it be"
+    )
+    parser.add_argument("--average", type=float, default=0.9998, help="decay of the weights' moving average")
+    parser.add_argument(
+        "--rare", type=float, default=0.5, help="how much more unlike pictures are drawn (0 to 1)"
+    )
+    parser.add_argument("--resume", metavar="PT", help="go on with an unfinished run")
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="stop after this time; go on with --resume"
+    )
+    parser.add_argument("--held-out", type=float, default=0.1, help="share of the pictures kept for scoring")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=("cuda", "cpu"), help="default: the GPU if there is one")
+    parser.set_defaults(run=run_train)
 
 
 def add_evaluate_parser(subparsers: Any) -> None:
-    """Add `evaluate` and what it scores."""
+    """Add `evaluate` and its kinds."""
     kinds = subparsers.add_parser("evaluate", help="score a model against labelled pictures").add_subparsers(
         dest="kind", metavar="KIND", required=True
     )
-    parser = kinds.add_parser("detector", help="COCO's AP of people, by pycocotools")
-    parser.add_argument("--data", required=True, metavar="PATH", help="a YOLO folder or a COCO file")
+    parser = kinds.add_parser("detector", help="COCO average precision of person boxes")
+    parser.add_argument("model", nargs="+", help="names of `edgekit models`, .onnx or .plan: any YOLO")
     parser.add_argument(
-        "--model", default="edgekit-person", help="a name of `edgekit models`, .onnx or .plan"
+        "--data", required=True, help="folder with images/ and labels/ (YOLO), or a COCO .json"
     )
     parser.add_argument(
-        "--split", metavar="FILE", help="split.json of a training: score its held-out pictures"
+        "--split", metavar="JSON", help="split.json of a run: score its held-out pictures only"
     )
-    parser.add_argument("--backend", default="auto", help="auto, tensorrt, onnxruntime[-cpu|-cuda]")
+    parser.add_argument("--score", type=float, default=0.25, help="threshold for precision and recall")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "int8"))
-    parser.set_defaults(run=evaluate)
+    parser.add_argument("--backend", default="auto", help="auto, tensorrt, onnxruntime[-cpu|-cuda]")
+    parser.set_defaults(run=run_evaluate)
 
 
 def add_export_parser(kinds: Any) -> None:
-    """Add `detector` to the kinds of `edgekit export`."""
-    parser = kinds.add_parser("detector", help="a checkpoint of `edgekit train detector` to ONNX")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    """Add `detector` to the subcommands of `edgekit export`."""
+    parser = kinds.add_parser("detector", help="a trained person detector to ONNX")
+    parser.add_argument("checkpoint", metavar="PT", help="checkpoint of `edgekit train detector`")
     parser.add_argument("--out", required=True, metavar="FILE", help="the ONNX file to write")
-    parser.add_argument("--dynamic-batch", action="store_true", help="leave the batch size open")
-    parser.set_defaults(run=export)
+    parser.add_argument("--dynamic", action="store_true", help="leave the batch size open")
+    parser.add_argument("--blend", metavar="PT", help="mix in the weights of a second checkpoint")
+    parser.add_argument("--share", type=float, default=0.35, help="how much of the second (default 0.35)")
+    parser.set_defaults(run=run_export)
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """Raise `MissingError` where PyTorch is not installed."""
     try:
         import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingError("training needs PyTorch; cure: pip install 'edgekit[train]'") from error
+    except ImportError:
+        raise MissingError("Training needs PyTorch: pip install 'edgekit[train]'.") from None
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+def say(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
-def train(args: argparse.Namespace) -> int:
-    """`edgekit train detector`; returns the exit code."""
-    _need_torch()
-    from edgekit.train.detector import Settings, train_detector
+def run_train(args: argparse.Namespace) -> int:
+    """`edgekit train detector`."""
+    need_torch()
+    from edgekit.train.data import read_data
+    from edgekit.train.detector import train_detector
     from edgekit.train.network import backbone_file
+    from edgekit.train.trainer import Settings
 
-    names = ("steps", "batch", "size", "rate", "seed", "lead")
-    settings = Settings(**{n: getattr(args, n) for n in names if getattr(args, n) is not None})
+    for name in ("batch", "size", "rate"):
+        if getattr(args, name) <= 0:
+            raise InputError(f"--{name} {getattr(args, name)} must be more than 0.")
+    if args.epochs and args.steps:
+        raise InputError("Give --epochs or --steps, not both.")
+    steps = args.steps or 7900
+    if args.epochs:
+        steps = max(1, round(args.epochs * len(read_data(args.data)) * (1 - args.held_out) / args.batch))
+    settings = Settings(
+        size=args.size,
+        batch=args.batch,
+        steps=steps,
+        rate=args.rate,
+        warmup=min(500, steps // 8 + 1),
+        calm=args.calm,
+        seed=args.seed,
+        lead=args.lead,
+        rare=args.rare,
+        average=args.average,
+        hold=args.hold,
+    )
+    backbone = None if args.scratch else args.backbone or str(backbone_file())
     path = train_detector(
         args.data,
         args.out,
         settings,
-        teacher=args.teacher,
-        backbone=None if args.no_backbone else str(backbone_file()),
-        extra=args.extra,
-        check=args.check,
-        resume=args.resume,
-        start=args.start,
-        device=args.device,
-        held_out=args.held_out,
-        seconds=args.seconds,
-        report=_say,
+        args.teacher,
+        backbone,
+        args.extra,
+        args.check,
+        args.resume,
+        args.start,
+        args.device,
+        args.held_out,
+        args.seconds,
+        report=say,
     )
-    _say(f"{path}; next: edgekit export detector {path} --out detector.onnx")
+    say(f"checkpoint: {path}\nexport it:  edgekit export detector {path} --out person.onnx")
     return 0
 
 
-def evaluate(args: argparse.Namespace) -> int:
-    """`edgekit evaluate detector`; returns the exit code. Needs pycocotools, not PyTorch."""
-    from edgekit.train.evaluate import evaluate_detector
+def run_evaluate(args: argparse.Namespace) -> int:
+    """`edgekit evaluate detector`: one line of figures a model."""
+    import json
+    from pathlib import Path
 
-    figures = evaluate_detector(args.model, args.data, args.split, args.backend, args.precision)
-    for name, value in figures.items():
-        _say(f"{name:<10}{value:.3f}")
+    from edgekit.tasks.yolo import open_yolo
+    from edgekit.train import evaluate as judge
+    from edgekit.train.data import load_images, read_data
+
+    pictures = read_data(args.data)
+    if args.split:
+        held = set(json.loads(Path(args.split).read_text(encoding="utf-8"))["held_out"])
+        pictures = [p for p in pictures if p.path.stem in held]
+        if not pictures:
+            raise InputError(f"No picture of {args.data} is held out in {args.split}.")
+    images = load_images(pictures, 1 << 16)
+    for model in args.model:
+        with open_yolo(model, args.precision, args.backend, **judge.SCORING) as yolo:
+            figures = judge.evaluate(judge.people(yolo), pictures, images, args.score)
+        words = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        sys.stdout.write(f"{model}: {len(pictures)} pictures, {words}\n")
     return 0
 
 
-def export(args: argparse.Namespace) -> int:
-    """`edgekit export detector`; returns the exit code."""
-    _need_torch()
+def run_export(args: argparse.Namespace) -> int:
+    """`edgekit export detector`."""
+    need_torch()
     from edgekit.train.export import export_detector
 
-    out = export_detector(args.checkpoint, Path(args.out), args.dynamic_batch)
-    _say(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    path = export_detector(args.checkpoint, args.out, args.dynamic, args.blend, args.share)
+    sys.stdout.write(f"{path}\n")
     return 0

@@ -1,0 +1,1 @@
+"""Training: networks, data, loops and export. Needs the extra `[train]`; it stands apart."""
