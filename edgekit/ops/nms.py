@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-#: Boxes settled together: few NumPy calls, and each table of overlaps still fits the cache.
-BLOCK = 128
+#: Boxes freed together of what the boxes kept so far drop; most calls have no more.
+CHUNK = 512
+#: Boxes settled among themselves together.
+BLOCK = 64
 
 
 def nms(
@@ -50,16 +52,20 @@ def nms(
 
 
 def _greedy(columns: NDArray[np.float32], limit: np.float32, max_det: int) -> NDArray[np.int64]:
-    """Which of the boxes, given best first, stay. A block is freed of what the kept drop, then settled."""
+    """Which of the boxes, given best first, stay: block by block, each freeing the rest of its chunk."""
     kept = np.empty(0, np.int64)
-    for start in range(0, columns.shape[1], BLOCK):
-        if len(kept) >= max_det:
-            break
-        block = np.arange(start, min(start + BLOCK, columns.shape[1]))
-        if len(kept):
-            block = block[~_overlap(columns[:, kept], columns[:, block], limit).any(axis=0)]
-        inner = columns[:, block]
-        kept = np.concatenate([kept, block[_settle(_overlap(inner, inner, limit))]])
+    for start in range(0, columns.shape[1], CHUNK):
+        left = np.arange(start, min(start + CHUNK, columns.shape[1]))
+        new = kept
+        while len(kept) < max_det:
+            if len(new):
+                left = left[~_overlap(columns[:, new], columns[:, left], limit).any(axis=0)]
+            if not len(left):
+                break
+            block, left = left[:BLOCK], left[BLOCK:]
+            inner = columns[:, block]
+            new = block[_settle(_overlap(inner, inner, limit))]
+            kept = np.concatenate([kept, new])
     return kept[:max_det]
 
 
@@ -81,13 +87,13 @@ def _overlap(one: NDArray[np.float32], other: NDArray[np.float32], limit: np.flo
     return over
 
 
-def _settle(over: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _settle(over: NDArray[np.bool_]) -> list[int]:
     """Which boxes of a block stay: each that is not dropped itself drops the later ones it overlaps."""
-    over = np.triu(over, 1)
-    stays = np.ones(len(over), bool)
-    for i in np.flatnonzero(over.any(axis=1)):
-        if stays[i]:
-            stays[over[i]] = False
+    stays, dropped = [], 0
+    for i, row in enumerate(np.packbits(over, axis=1, bitorder="little")):
+        if not dropped >> i & 1:  # a row of the table as the bits of one whole number
+            stays.append(i)
+            dropped |= int.from_bytes(row.tobytes(), "little")
     return stays
 
 

@@ -138,11 +138,12 @@ def test_what_must_hold_of_any_answer(count, seed, iou):
     np.testing.assert_array_equal(shuffle[again], kept)
 
 
-@pytest.mark.parametrize("block", [1, 2, 7, 64, 5000])
-def test_the_size_of_the_blocks_changes_nothing(monkeypatch, block):
+@pytest.mark.parametrize(("block", "chunk"), [(1, 1), (2, 7), (7, 5000), (64, 64), (65, 100), (5000, 5000)])
+def test_the_size_of_the_blocks_changes_nothing(monkeypatch, block, chunk):
     xyxy, score, label = boxes(np.random.default_rng(3), 500)
     expected = nms(xyxy, score, label)
     monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(module, "CHUNK", chunk)
     np.testing.assert_array_equal(nms(xyxy, score, label), expected)
 
 
