@@ -33,6 +33,9 @@ def add_train_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--extra", metavar="DIR", help="pictures without labels, for the teacher")
     parser.add_argument(
+        "--extra-share", type=float, default=0.12, help="of the pictures drawn, those of --extra"
+    )
+    parser.add_argument(
         "--backbone", metavar="PTH", help="ImageNet weights (default: the installed package's)"
     )
     parser.add_argument("--scratch", action="store_true", help="no ImageNet weights")
@@ -125,6 +128,7 @@ def run_train(args: argparse.Namespace) -> int:
         seed=args.seed,
         lead=args.lead,
         rare=args.rare,
+        extra_share=args.extra_share,
         average=args.average,
         hold=args.hold,
     )

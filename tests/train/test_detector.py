@@ -82,7 +82,7 @@ def test_blend_lies_between(trained: Path, tmp_path: Path) -> None:
 
 
 def test_resumed_run_equals_unbroken_run(data: Path, tmp_path: Path) -> None:
-    """Stopped after its fourth step by a clock that has run out, then resumed to the sixth."""
+    """Stopped at once by a clock that has run out, then resumed to the end."""
     common = {"device": "cpu", "held_out": 0, "strength": EASY}
     whole = load_checkpoint(train_detector(data, tmp_path / "whole", small(6), **common))
     part = tmp_path / "part"
