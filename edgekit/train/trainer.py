@@ -59,9 +59,7 @@ class Settings:
     lead: str = "labels"  # or "teacher": see GAINS
     rare: float = 0.5  # a picture is drawn in proportion to (size of its likeness group) ** -rare
     average: float = 0.9998
-    hold: int = (
-        0  # steps at the start in which only the helper outputs learn (when starting from trained weights)
-    )
+    hold: int = 0  # first steps in which only the helper outputs learn (with trained weights to start from)
 
 
 class Trainer:
