@@ -212,7 +212,7 @@ def _above(scores: NDArray, threshold: float) -> NDArray[np.bool_]:
         return scores.max(axis=0) > threshold
     # NumPy computes in float16 very slowly. Above zero, the bits of a float16 read as int16 rise with it.
     near = np.float16(threshold)
-    below = near if near <= threshold else np.nextafter(near, np.float16(-1))
+    below = near if float(near) <= threshold else np.nextafter(near, np.float16(-1))
     return scores.view(np.int16).max(axis=0) > below.view(np.int16)
 
 

@@ -235,7 +235,7 @@ def test_half_precision_outputs(head):
         np.testing.assert_array_equal(part, full)
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.1, 0.25, 0.5, 0.3331, 1.0])
+@pytest.mark.parametrize("threshold", [0.0, 0.05, 0.1, 0.25, 0.3331, 0.45, 0.6, 0.7, 0.9, 1.0])
 def test_half_precision_thresholds(threshold):
     """The scores next to the threshold, on either side, are told apart as in float32."""
     near = np.float16(threshold)
