@@ -33,6 +33,7 @@ import cv2
 import numpy as np
 
 from edgekit.camera import open_source
+from edgekit.models.coco import COCO80
 from edgekit.tasks.yolo import Yolo, open_yolo
 
 THREADS = 2
@@ -134,6 +135,7 @@ def peer(rounds: int) -> dict[str, Any]:
         import torch
         import ultralytics
         from ultralytics.engine.predictor import BasePredictor
+        from ultralytics.engine.results import Results
         from ultralytics.utils import nms as their_nms
         from ultralytics.utils.ops import scale_boxes
     except ImportError:
@@ -147,7 +149,7 @@ def peer(rounds: int) -> dict[str, Any]:
         model=SimpleNamespace(format="onnx", fp16=False, stride=32, dynamic=False),
     )
     predictor.pre_transform = lambda images: BasePredictor.pre_transform(predictor, images)
-    image = frames(1)[0]
+    image, names = frames(1)[0], dict(enumerate(COCO80))
     cases = {"5 objects": (5, 12, 0.2, 0.25), "25 objects": (25, 12, 0.2, 0.25)}
     cases["100 objects, score 0.05"] = (100, 20, 0.04, 0.05)
     rows: dict[str, Any] = {}
@@ -156,10 +158,10 @@ def peer(rounds: int) -> dict[str, Any]:
         task, tensor = Yolo(Recorded(output), score=score), torch.from_numpy(output)
         transforms = task.preprocess([image])[1]
 
-        def theirs(tensor: Any = tensor, score: float = score) -> np.ndarray:
+        def theirs(tensor: Any = tensor, score: float = score) -> Any:
             found = their_nms.non_max_suppression(tensor, score, 0.45)[0]
             found[:, :4] = scale_boxes(SIZE, found[:, :4], image.shape)
-            return found.numpy()
+            return Results(image, path="", names=names, boxes=found)  # as ours makes Detections
 
         kept = record_nms(their_nms.TorchNMS, theirs)
 
@@ -170,7 +172,7 @@ def peer(rounds: int) -> dict[str, Any]:
         def ours(task: Yolo = task, output: Any = output, transforms: Any = transforms) -> Any:
             return task.postprocess({"output0": output}, transforms)[0]
 
-        mine, other = ours(), theirs()
+        mine, other = ours(), theirs().boxes.data.numpy()
         calls = {
             "edgekit_pre": lambda task=task: task.preprocess([image]),
             "edgekit_post": ours,
