@@ -15,8 +15,8 @@ PICTURE = Picture(Path("x"), BOXES, np.zeros(2, bool))
 SCALE = np.array([200, 100, 200, 100], np.float32)
 
 
+@pytest.mark.train
 def test_perfect_half_and_no_answers() -> None:
-    pytest.importorskip("pycocotools")
     sizes = [(100, 200, 3)]
     sure = np.array([0.9, 0.8], np.float32)
     perfect = average_precision([PICTURE], sizes, [(BOXES * SCALE, sure)])
@@ -34,9 +34,11 @@ def test_precision_and_recall_at_a_threshold() -> None:
     assert at_threshold([PICTURE], [image], [found], 0.25) == {"precision": 0.5, "recall": 0.5}
 
 
+@pytest.mark.train
 def test_a_network_in_training_is_scored_as_it_will_be_run() -> None:
     """A made-up network that always sees one box: letterboxed 100×200 → 64, the box comes back in pixels."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     from edgekit.tasks.yolo import Yolo
 
     def network(x: object) -> object:
