@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgekit.engine import check_feeds
 from edgekit.engine.gpu_thread import CLOSE_SECONDS, GpuThread, acquire
+from edgekit.engine.plan import sidecar_path
 from edgekit.engine.trt_module import REBUILD, load_tensorrt
 from edgekit.engine.trt_session import Session
 from edgekit.errors import EdgekitError, InputError
@@ -125,7 +126,7 @@ def read_sidecar(plan: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is not a JSON object.
     """
-    path = plan.with_name(plan.name + ".json")
+    path = sidecar_path(plan)
     if not path.is_file():
         return {}
     try:
