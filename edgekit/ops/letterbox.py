@@ -149,8 +149,9 @@ def to_tensor(
     if out is None:
         out = np.empty((len(pictures), 3, *_size(pictures[0])), dtype)
     table = byte_table(unit, out.dtype)
-    for picture, planes in zip(pictures, out, strict=False):
-        _write_planes(cv2.split(picture), planes, table, rgb)
+    planes = np.empty(out.shape[1:], np.uint8)
+    for picture, into in zip(pictures, out, strict=False):
+        _write_planes(picture, planes, into, table, rgb)
     return out
 
 
@@ -227,10 +228,8 @@ class Letterboxer:
         height, width = to.content
         if to.content != to.source:
             image = _scale(image, self._style, self._kept(0, (height, width, 3)))
-        planes = list(self._kept(1, (3, height, width)))
-        cv2.split(image, planes)
         inside = self._tensor[n, :, to.top : to.top + height, to.left : to.left + width]
-        _write_planes(planes, inside, self._table, self.rgb)
+        _write_planes(image, self._kept(1, inside.shape), inside, self._table, self.rgb)
 
     def _kept(self, part: int, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         """One of the two working areas. Memory asked for anew costs more than the work done in it."""
@@ -256,11 +255,17 @@ def byte_table(unit: bool, dtype: np.dtype) -> NDArray:
     return table if dtype == np.float32 else table.astype(np.float16).view(np.uint16)
 
 
-def _write_planes(planes: Sequence[NDArray], out: NDArray, table: NDArray, rgb: bool) -> None:
-    """Look three uint8 planes (B, G, R) up in `table`, into `out` [3, H, W] in the order asked for."""
+def _write_planes(
+    image: NDArray[np.uint8], planes: NDArray[np.uint8], out: NDArray, table: NDArray, rgb: bool
+) -> None:
+    """Split a BGR picture into `planes` [3, H, W], as RGB if asked, and look them up into `out` [3, H, W]."""
+    cv2.split(image, list(planes[::-1] if rgb else planes))
     target = out.view(table.dtype)
-    for plane, place_in in zip(planes, target[::-1] if rgb else target, strict=True):
-        cv2.LUT(plane, table, place_in)
+    if target[0].flags.c_contiguous:  # one call: OpenCV looks that much up on several threads
+        cv2.LUT(planes.reshape(3, -1), table, target.reshape(3, -1))
+    else:
+        for plane, place_in in zip(planes, target, strict=True):
+            cv2.LUT(plane, table, place_in)
 
 
 def _scale(image: NDArray[np.uint8], style: str, out: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -56,17 +56,23 @@ def _greedy(columns: NDArray[np.float32], limit: np.float32, max_det: int) -> ND
     kept = np.empty(0, np.int64)
     for start in range(0, columns.shape[1], CHUNK):
         left = np.arange(start, min(start + CHUNK, columns.shape[1]))
-        new = kept
-        while len(kept) < max_det:
-            if len(new):
-                left = left[~_overlap(columns[:, new], columns[:, left], limit).any(axis=0)]
-            if not len(left):
-                break
+        left = _spared(columns, left, kept, limit)
+        while len(left) and len(kept) < max_det:
             block, left = left[:BLOCK], left[BLOCK:]
             inner = columns[:, block]
             new = block[_settle(_overlap(inner, inner, limit))]
             kept = np.concatenate([kept, new])
+            left = _spared(columns, left, new, limit)
     return kept[:max_det]
+
+
+def _spared(
+    columns: NDArray[np.float32], left: NDArray[np.int64], kept: NDArray[np.int64], limit: np.float32
+) -> NDArray[np.int64]:
+    """Those of `left` that no box of `kept` drops."""
+    if not len(left) or not len(kept):
+        return left
+    return left[~_overlap(columns[:, kept], columns[:, left], limit).any(axis=0)]
 
 
 def _overlap(one: NDArray[np.float32], other: NDArray[np.float32], limit: np.float32) -> NDArray[np.bool_]:
@@ -77,8 +83,7 @@ def _overlap(one: NDArray[np.float32], other: NDArray[np.float32], limit: np.flo
     high = np.minimum(one[3], other[3])
     high -= np.maximum(one[1], other[1])
     np.maximum(common, 0, out=common)
-    np.maximum(high, 0, out=high)
-    common *= high
+    common *= high  # apart in height: below zero, and so is the overlap
     union = np.add(one[4], other[4], out=high)
     union -= common
     common /= union
