@@ -97,7 +97,7 @@ def build(
     path = Path(out) if out is not None else plan_path(onnx, wanted, place)
     stale = why_stale(path, wanted)
     if stale is None and not force:
-        return Plan(path, read_sidecar(path) or {}, True, "it still fits its model and device", precision)
+        return Plan(path, read_sidecar(path), True, "it still fits its model and device", precision)
     model = load_model(onnx)
     inputs = model_inputs(model)
     ranges = check_shapes(inputs, given)

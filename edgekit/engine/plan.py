@@ -29,6 +29,7 @@ MUST_MATCH = {
     "calibration_sha256": "the calibration pictures or their preparation",
     "recipe": "the way edgekit builds",
 }
+REBUILD = "Rebuild it on this machine with `edgekit build`."
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -98,13 +99,22 @@ def layers_path(plan: Path) -> Path:
     return plan.with_name(plan.name + ".layers.json")
 
 
-def read_sidecar(plan: Path) -> dict[str, Any] | None:
-    """The sidecar of a plan; None where there is none that can be read."""
+def read_sidecar(plan: Path) -> dict[str, Any]:
+    """What `<plan>.json` says about a plan; empty if there is no such file.
+
+    Raises:
+        InputError: the file is not a JSON object.
+    """
+    path = sidecar_path(plan)
+    if not path.is_file():
+        return {}
     try:
-        notes = json.loads(sidecar_path(plan).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return notes if isinstance(notes, dict) else None
+        notes = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}). {REBUILD}") from error
+    if not isinstance(notes, dict):
+        raise InputError(f"{path} does not describe a plan. {REBUILD}")
+    return notes
 
 
 def why_stale(plan: Path, wanted: Mapping[str, Any]) -> str | None:
@@ -116,8 +126,11 @@ def why_stale(plan: Path, wanted: Mapping[str, Any]) -> str | None:
     """
     if not plan.is_file():
         return "there was no plan yet"
-    notes = read_sidecar(plan)
-    if notes is None:
+    try:
+        notes = read_sidecar(plan)
+    except InputError:
+        notes = {}
+    if not notes:
         return "the plan's sidecar is missing or damaged"
     changes = [
         f"{words} changed: {_short(notes.get(key))} → {_short(wanted.get(key))}"

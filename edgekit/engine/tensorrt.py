@@ -7,7 +7,6 @@ thread (`edgekit.engine.gpu_thread`), so an engine may be called and closed from
 from __future__ import annotations
 
 import hashlib
-import json
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 
 from edgekit.engine import check_feeds
 from edgekit.engine.gpu_thread import CLOSE_SECONDS, GpuThread, acquire
-from edgekit.engine.plan import sidecar_path
-from edgekit.engine.trt_module import REBUILD, load_tensorrt
+from edgekit.engine.plan import REBUILD, read_sidecar
+from edgekit.engine.trt_module import load_tensorrt
 from edgekit.engine.trt_session import Session
 from edgekit.errors import EdgekitError, InputError
 
@@ -118,24 +117,6 @@ def _abandon(gpu: GpuThread, session: Session) -> None:
     """An engine was dropped without `close()`: free it without waiting, as this may run anywhere."""
     gpu.post(session.free)
     gpu.post(gpu.release)
-
-
-def read_sidecar(plan: Path) -> dict[str, Any]:
-    """What `<plan>.json` says about a plan; empty if there is no such file.
-
-    Raises:
-        InputError: the file is not a JSON object.
-    """
-    path = sidecar_path(plan)
-    if not path.is_file():
-        return {}
-    try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}). {REBUILD}") from error
-    if not isinstance(notes, dict):
-        raise InputError(f"{path} does not describe a plan. {REBUILD}")
-    return notes
 
 
 def _read_plan(plan: Path, notes: Mapping[str, Any]) -> bytes:

@@ -19,7 +19,6 @@ import numpy as np
 from edgekit.engine.cuda import Buffer
 from edgekit.errors import InputError, MissingError
 
-REBUILD = "Rebuild it on this machine with `edgekit build`."
 MODULES = ("tensorrt", "tensorrt_rtx")
 #: NumPy twin of a TensorRT type, by name. `trt.nptype` is no help: with 8.5 it breaks on NumPy ≥ 1.24.
 DTYPES: dict[str, np.dtype] = {

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edgekit.engine import Shape, TensorSpec
 from edgekit.engine.cuda import NON_BLOCKING, Buffer, CaptureError, Graph
 from edgekit.engine.gpu_thread import GpuThread, load_driver
-from edgekit.engine.trt_module import REBUILD, load_plugins, logger_for, numpy_dtype, output_allocator
+from edgekit.engine.plan import REBUILD
+from edgekit.engine.trt_module import load_plugins, logger_for, numpy_dtype, output_allocator
 from edgekit.errors import EdgekitError, InputError
 
 

@@ -89,7 +89,6 @@ def test_the_engine_computes_in_the_precision_asked_for(
     assert [p for p in home.rglob(".*") if p.is_file()] == [], "no scratch files"
 
 
-@pytest.mark.skipif(not SHIPPED, reason="no ONNX file ships in engines/")
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_every_onnx_file_that_ships_builds(home: Path, path: Path, precision: str) -> None:
