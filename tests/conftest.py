@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 from clips import make_video, moving_square
+
+
+def pytest_configure() -> None:
+    """A shell's background job begins with Ctrl-C switched off; the tests press it, here and in children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
