@@ -5,6 +5,7 @@ All coordinates are pixels of the source frame, x to the right and y down, float
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -51,12 +52,15 @@ class Frame:
         index: number of the frame in its source, from 0.
         t: seconds: of the medium for a file, of `time.monotonic()` for a live source.
         source: the path or spec it came from.
+        captured: `time.monotonic()` when the picture was taken, as near as the source knows it (a file:
+            when it was decoded). A frame's age is `time.monotonic() - frame.captured`.
     """
 
     image: NDArray[np.uint8]
     index: int = 0
     t: float = 0.0
     source: str = ""
+    captured: float = field(default_factory=time.monotonic, compare=False)
 
     def __post_init__(self) -> None:
         image = self.image
