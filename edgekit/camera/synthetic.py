@@ -43,7 +43,7 @@ def position(index: int, size: tuple[int, int] = (640, 480)) -> tuple[float, flo
     """Centre (x, y) of the disc in pixels in frame `index` of a picture of `size` (width, height)."""
     width, height = size
     x = 0.5 + 0.40 * math.sin(2 * math.pi * index / ROUND_X)
-    y = 0.5 + 0.28 * math.sin(2 * math.pi * index / ROUND_Y)
+    y = 0.42 + 0.20 * math.sin(2 * math.pi * index / ROUND_Y)
     return x * width, y * height
 
 
