@@ -170,6 +170,7 @@ class _Round:
         broken: str | None = None
         try:
             for packet in self._container.demux(stream):
+                damaged += bool(packet.is_corrupt)
                 try:
                     decoded = packet.decode()
                 except self._av.FFmpegError as error:
@@ -196,9 +197,13 @@ class _Round:
         # Matroska states its duration, not its frames; with sound in it the pictures may end earlier
         stated = (self._container.duration or 0) / 1e6
         alone = len(self._container.streams) == 1 and "matroska" in self._container.format.name
-        if alone and stated - t > max(1.0, stated / 20):
+        if alone and stated - t > max(3 / (self.fps or 25.0), stated / 100):
             return f"the video is cut short: {t:.1f} of {stated:.1f} s could be read"
-        return f"the video is damaged: {damaged} of {count} frames show it" if damaged else ""
+        return (
+            f"the video is damaged; {count} frames could be read, {damaged} parts were broken"
+            if damaged
+            else ""
+        )
 
     def close(self) -> None:
         self._container.close()
