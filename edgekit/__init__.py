@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edgekit.engine import Engine, TensorSpec, open_engine
     from edgekit.errors import EdgekitError, InputError, MissingError
     from edgekit.results import Actions, Detections, Frame, Poses
+    from edgekit.run import Session
 
 __all__ = [
     "Actions",
@@ -21,12 +22,19 @@ __all__ = [
     "InputError",
     "MissingError",
     "Poses",
+    "Session",
     "TensorSpec",
     "open_engine",
     "open_source",
 ]
 
-_HOME = {"open_source": "camera", "open_engine": "engine", "Engine": "engine", "TensorSpec": "engine"}
+_HOME = {
+    "open_source": "camera",
+    "open_engine": "engine",
+    "Engine": "engine",
+    "TensorSpec": "engine",
+    "Session": "run",
+}
 _HOME |= dict.fromkeys(("EdgekitError", "InputError", "MissingError"), "errors")
 _HOME |= dict.fromkeys(("Actions", "Detections", "Frame", "Poses"), "results")
 

@@ -33,7 +33,7 @@ def bench(args: argparse.Namespace) -> int:
     import json
 
     from edgekit.camera import open_source
-    from edgekit.run import STAGES, StageClock, Summary
+    from edgekit.clocks import StageClock, Summary
     from edgekit.tasks.yolo import open_yolo
 
     if args.frames < 1:
@@ -51,10 +51,9 @@ def bench(args: argparse.Namespace) -> int:
         for frame in islice(cycle(frames), args.frames):
             summary.found += len(task(frame))
             clock.add(task.times)
-            clock.next_frame()
             summary.frames += 1
             summary.seconds += sum(task.times.values())
-    summary.stages = {name: row for name, row in clock.table().items() if name in STAGES[1:4]}
+    summary.stages = {name: row for name, row in clock.table().items() if name in ("pre", "infer", "post")}
     sys.stdout.write(json.dumps(summary.to_dict(), indent=2) if args.json else summary.table())
     sys.stdout.write("\n")
     return 0

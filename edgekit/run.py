@@ -1,123 +1,213 @@
-"""The loop: source → task → sinks, with a clock on every stage."""
+"""The loop: source → task → sinks, on three threads that overlap.
+
+Capture, inference and output (draw, encode, write) hand frames over in slots of bounded size. Inference
+takes a frame only when its result has somewhere to go, so a live picture never grows old in a queue: what
+cannot be worked on in time is dropped at the camera, and counted there.
+"""
 
 from __future__ import annotations
 
+import atexit
+import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from threading import Event
-from typing import Any, Protocol
-
-import numpy as np
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 from edgekit.camera import Source
-from edgekit.draw import draw
-from edgekit.engine import Engine
-from edgekit.results import Frame, Result
+from edgekit.clocks import Stats, Summary
+from edgekit.errors import EdgekitError, InputError
+from edgekit.pipeline import Pipeline, Task
 from edgekit.sinks import Sink
 
-STAGES = ("capture", "pre", "infer", "post", "draw", "encode")
-#: Frames whose times are kept; older ones leave, so that a day of live video costs no more memory.
-KEPT = 100_000
+__all__ = ["Session", "Summary", "Task", "run", "stop_all"]
+
+#: Seconds that `stop` waits, and within which a camera is free again.
+PATIENCE_S = 2.0
 
 
-class Task(Protocol):
-    """Preprocess → engine → postprocess; a result in the pixels of the frame it was given."""
+class Session:
+    """Frames from a source through a task into sinks, in the background, started and stopped at will.
 
-    engine: Engine
-    times: Mapping[str, float]
+    with Session("sample", lambda: open_yolo("edgekit-person")) as session:
+        session.start()
+        ...
+        print(session.stats())
 
-    def __call__(self, frame: Frame) -> Result: ...
+    What is given as a recipe is opened by `start` and closed at the end of each run: a source's spec, a
+    callable that opens a source, a task or a sink. What is given open serves one run and is closed with
+    it; only an open task stays open, and the caller's.
 
+    Args:
+        source: what `open_source` takes, a callable that returns a `Source`, or an open one.
+        task: a callable that returns a `Task`, or an open one.
+        sinks: callables that return a sink, or open ones.
+        limit: frames at most.
+        model: the model's name, for the summary.
+    """
 
-class StageClock:
-    """Seconds of each stage, frame by frame."""
-
-    def __init__(self) -> None:
-        self._rows: deque[tuple[float, ...]] = deque(maxlen=KEPT)
-        self._now = dict.fromkeys(STAGES, 0.0)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time what runs inside as `name` of the present frame."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._now[name] += time.perf_counter() - start
-
-    def add(self, times: Mapping[str, float]) -> None:
-        """Add stages that something else has timed (a task's pre, infer, post)."""
-        for name, seconds in times.items():
-            self._now[name] += seconds
-
-    def next_frame(self) -> None:
-        """Keep the present frame's times and start anew."""
-        self._rows.append(tuple(self._now[name] for name in STAGES))
-        self._now = dict.fromkeys(STAGES, 0.0)
-
-    def table(self) -> dict[str, dict[str, float]]:
-        """Per stage: median and 95th percentile in milliseconds, and its share of all time, 0 to 1."""
-        if not self._rows:
-            return {}
-        # The first frame pays for lazy initialisation; with more than a few it would hide the rest.
-        rows = np.array(self._rows)[1 if len(self._rows) > 3 else 0 :] * 1e3
-        total = rows.sum()
-        return {
-            name: {
-                "median_ms": float(np.median(rows[:, i])),
-                "p95_ms": float(np.percentile(rows[:, i], 95)),
-                "share": float(rows[:, i].sum() / total) if total else 0.0,
-            }
-            for i, name in enumerate(STAGES)
-        }
-
-
-@dataclass
-class Summary:
-    """What a run did. `note` and `interrupted` say what a reader must know before the numbers."""
-
-    source: str
-    model: str
-    backend: str
-    precision: str
-    device: str
-    why: str
-    frames: int = 0
-    seconds: float = 0.0
-    found: int = 0
-    interrupted: bool = False
-    note: str = ""
-    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    def __init__(
+        self,
+        source: str | Path | Source | Callable[[], Source],
+        task: Task | Callable[[], Task],
+        sinks: Sequence[Sink | Callable[[], Sink]] = (),
+        *,
+        limit: int | None = None,
+        model: str = "",
+    ) -> None:
+        self._source, self._task, self._sinks = source, task, list(sinks)
+        self._limit, self._model = limit, model
+        self._pipeline: Pipeline | None = None
+        self._lock = threading.RLock()
 
     @property
-    def fps(self) -> float:
-        """Frames a second of the whole run, all stages included."""
-        return self.frames / self.seconds if self.seconds else 0.0
+    def spec(self) -> str:
+        """What the source is called, before and while it is open."""
+        source = self.source or self._source
+        return source.spec if isinstance(source, Source) else str(source)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON: every field, and `fps`."""
-        return {**self.__dict__, "fps": round(self.fps, 2), "seconds": round(self.seconds, 3)}
+    @property
+    def running(self) -> bool:
+        """Frames are being worked on, or things are still being opened or closed."""
+        return self._pipeline is not None and not self._pipeline.ended.is_set()
 
-    def table(self) -> str:
-        """The end table as text."""
-        lines = [f"{'stage':<10}{'median ms':>11}{'p95 ms':>9}{'share':>8}"]
-        for name, row in self.stages.items():
-            lines.append(f"{name:<10}{row['median_ms']:>11.2f}{row['p95_ms']:>9.2f}{row['share']:>8.0%}")
-        lines += [
-            "",
-            f"frames     {self.frames} in {self.seconds:.1f} s = {self.fps:.1f} FPS; {self.found} found",
-            f"model      {self.model}, {self.precision}",
-            f"back end   {self.backend} on {self.device}",
-            f"chosen     {self.why}",
-        ]
-        if self.note:
-            lines.append(f"note       {self.note}")
-        if self.interrupted:
-            lines.append("note       stopped before the source ended; the files hold all frames up to there")
-        return "\n".join(lines)
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the last run, or None."""
+        return None if self._pipeline is None else self._pipeline.error
+
+    @property
+    def source(self) -> Source | None:
+        """The source while it is open."""
+        return None if self._pipeline is None else self._pipeline.source
+
+    @property
+    def task(self) -> Task | None:
+        """The task while it is open."""
+        return None if self._pipeline is None else self._pipeline.task
+
+    def start(self) -> Session:
+        """Open everything and begin, in the background; nothing happens where it runs already.
+
+        What goes wrong is in `error`, and `join` raises it. A live source that another session of this
+        process holds is taken from it, so that a notebook cell can be run again.
+
+        Raises:
+            InputError: the source was given open, and has served its run.
+            EdgekitError: the last run is still closing.
+        """
+        with self._lock:
+            if self.running:
+                if not self._stopping:
+                    return self
+                self.wait(PATIENCE_S)
+                if self.running:
+                    raise EdgekitError("the session is still stopping; try again in a moment.")
+            if isinstance(self._source, Source) and self._pipeline is not None:
+                raise InputError(f"{self.spec} was given open and has served its run; give its name instead.")
+            self._take_over()
+            sinks, self._sinks = self._sinks, [sink for sink in self._sinks if not hasattr(sink, "write")]
+            self._pipeline = Pipeline(self._source, self._task, sinks, self._limit, self._model)
+            _running.add(self)
+            self._pipeline.start(at_end=lambda: _running.discard(self))
+            return self
+
+    @property
+    def _stopping(self) -> bool:
+        return self._pipeline is not None and self._pipeline.stopping.is_set()
+
+    def _take_over(self) -> None:
+        for other in list(_running):
+            if other is not self and other.spec == self.spec and (other.source is None or other.source.live):
+                other.stop()
+
+    def stop(self, timeout: float = PATIENCE_S) -> None:
+        """End after the present frame and free everything; waits up to `timeout` seconds for it.
+
+        A second call does nothing. `running` says whether it ended in time (a network in the middle of a
+        long inference is waited for in the background).
+        """
+        if self._pipeline is not None:
+            begun = time.monotonic()
+            self._pipeline.stop()
+            self.wait(max(0.0, timeout - (time.monotonic() - begun)))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end of the run, at most `timeout` seconds; True when it has ended."""
+        pipeline = self._pipeline
+        return pipeline is None or pipeline.is_own_thread() or pipeline.ended.wait(timeout)
+
+    def join(self, timeout: float | None = None) -> Summary:
+        """Wait for the end of the run (at most `timeout` seconds) and say what it did so far.
+
+        Raises:
+            BaseException: the first error of any stage; KeyboardInterrupt stops the session first.
+            EdgekitError: the session was never started.
+        """
+        if self._pipeline is None:
+            raise EdgekitError("the session was not started; call start() first.")
+        try:
+            self.wait(timeout)
+        except BaseException:
+            self.stop()
+            raise
+        if self._pipeline.error is not None:
+            raise self._pipeline.error
+        return self._pipeline.summary()
+
+    def use(self, task: Task | Callable[[], Task]) -> None:
+        """Work with another task from the next frame on. It is opened here, while the old one goes on."""
+        pipeline = self._pipeline
+        if self.running and pipeline is not None:
+            pipeline.swap(task)
+        self._task = task
+
+    def add(self, sink: Sink | Callable[[], Sink]) -> None:
+        """Let `sink` have the frames from now on. A callable is asked for a sink at each run."""
+        with self._lock:
+            if self.running and self._pipeline is not None:
+                self._pipeline.add(sink)
+            if not (self.running and hasattr(sink, "write")):
+                self._sinks.append(sink)
+
+    def remove(self, sink: Sink | Callable[[], Sink]) -> None:
+        """Take a sink away, as it was given to `add`, and close it."""
+        with self._lock:
+            if sink in self._sinks:
+                self._sinks.remove(sink)
+            if self._pipeline is not None:
+                self._pipeline.remove(sink)
+
+    def stats(self) -> Stats:
+        """Rates and times of the last two seconds; may be asked from any thread, and costs little."""
+        return Stats() if self._pipeline is None else self._pipeline.stats()
+
+    def close(self) -> None:
+        """The same as `stop`."""
+        self.stop()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+#: Sessions between start and end: kept alive here, whoever else forgets them.
+_running: set[Session] = set()
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stop every running session of this process, and free its camera."""
+    sessions = list(_running)
+    for session in sessions:
+        session.stop(timeout=0)
+    for session in sessions:
+        session.stop()
 
 
 def run(
@@ -127,61 +217,47 @@ def run(
     *,
     model: str = "",
     limit: int | None = None,
-    stop: Event | None = None,
+    stop: threading.Event | None = None,
     progress: bool = False,
 ) -> Summary:
     """Take frames from `source` until it ends, `limit` frames are done, or `stop` is set.
 
-    The sinks are closed in every case, so that each file is whole up to the last frame.
+    The source and the sinks are closed in every case, so that each file is whole up to the last frame.
 
     Args:
-        source: an open source; it is not closed here.
-        task: what makes a result of a frame.
+        source: an open source.
+        task: what makes a result of a frame; it stays open.
         sinks: where frame, result and drawing go.
         model: the model's name, for the summary.
         limit: frames at most.
         stop: set it from a signal handler or another thread to end after the present frame.
         progress: show a bar.
     """
-    engine = task.engine
-    summary = Summary(source.spec, model, engine.backend, engine.precision, engine.device, engine.why)
-    clock = StageClock()
-    pictured = any(sink.wants_picture for sink in sinks)
-    frames = iter(source)
-    start = time.perf_counter()
-    with ExitStack() as stack:
-        for sink in sinks:
-            stack.callback(sink.close)
-        bar = stack.enter_context(_bar(source.length, limit, progress))
-        while limit is None or summary.frames < limit:
+    with Session(source, task, sinks, limit=limit, model=model) as session:
+        if progress:
+            session.add(_Bar(source.length, limit))
+        session.start()
+        while not session.wait(0.1):
             if stop is not None and stop.is_set():
-                summary.interrupted = True
-                break
-            with clock.stage("capture"):
-                frame = next(frames, None)
-            if frame is None:
-                break
-            result = task(frame)
-            clock.add(task.times)
-            picture = None
-            if pictured:
-                with clock.stage("draw"):
-                    picture = draw(frame, result)
-            with clock.stage("encode"):
-                for sink in sinks:
-                    sink.write(frame, result, picture)
-            clock.next_frame()
-            summary.frames += 1
-            summary.found += len(result)
-            bar.update(1)
-    summary.seconds = time.perf_counter() - start
-    summary.stages = clock.table()
-    summary.note = source.note
-    return summary
+                session.stop(timeout=0)
+        return session.join()
 
 
-def _bar(length: int | None, limit: int | None, shown: bool) -> Any:
-    from tqdm.auto import tqdm
+class _Bar:
+    """A progress bar as a sink."""
 
-    total = min((n for n in (length, limit) if n is not None), default=None)
-    return tqdm(total=total, unit="frame", disable=not shown, leave=False)
+    picture_side = None
+
+    def __init__(self, length: int | None, limit: int | None) -> None:
+        from tqdm.auto import tqdm
+
+        total = min((n for n in (length, limit) if n is not None), default=None)
+        self._bar = tqdm(total=total, unit="frame", leave=False)
+
+    def write(self, *_: Any) -> None:
+        """One frame more."""
+        self._bar.update(1)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.run import Summary
-    from edgekit.sinks import Sink
+    from edgekit.clocks import Summary
 
 
 def add_parser(subparsers: Any) -> None:
@@ -38,8 +38,18 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source",
         default="sample",
-        help="sample, a video or picture, a folder, a camera number, rtsp://… (default: sample)",
+        help="sample, a video or picture, a folder, a camera number, csi, rtsp://… (default: sample)",
     )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="OPTION=VALUE",
+        type=_option,
+        dest="options",
+        help="options of the source (see `edgekit sources`), as in: size=1280x720 fps=30",
+    )
+    parser.add_argument("--policy", choices=("latest", "every"), help="default: latest for a live source")
     parser.add_argument("--out", type=Path, help="folder for the results (default: out/TASK)")
     parser.add_argument("--precision", default="fp16", choices=("fp32", "fp16", "int8"))
     parser.add_argument("--backend", default="auto", help="auto, tensorrt, onnxruntime[-cpu|-cuda]")
@@ -60,6 +70,21 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return value
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """`name=value`; the value is a size (1280x720), a number, yes or no, or else text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not OPTION=VALUE")
+    if size := re.fullmatch(r"(\d+)x(\d+)", value):
+        return name, (int(size.group(1)), int(size.group(2)))
+    if value.lower() in ("yes", "true", "no", "false"):
+        return name, value.lower() in ("yes", "true")
+    for number in (int, float):
+        with suppress(ValueError):
+            return name, number(value)
+    return name, value
 
 
 def run_yolo(args: argparse.Namespace) -> int:
@@ -91,7 +116,7 @@ def _run(args: argparse.Namespace, make_task: Any) -> int:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; give a folder.")
     with ExitStack() as stack, _stop_on_signal() as stop:
-        source = stack.enter_context(open_source(args.source))
+        source = stack.enter_context(open_source(args.source, policy=args.policy, **dict(args.options)))
         task = stack.enter_context(make_task())
         sinks = _sinks(out, source, not args.no_video)
         summary = run(
@@ -107,11 +132,11 @@ def _run(args: argparse.Namespace, make_task: Any) -> int:
     return 130 if summary.interrupted else 4 if summary.note else 0
 
 
-def _sinks(out: Path, source: Any, pictured: bool) -> list[Sink]:
+def _sinks(out: Path, source: Any, pictured: bool) -> list[Any]:
     from edgekit.camera.pictures import Pictures
     from edgekit.sinks import JsonLines, PictureFolder, Video
 
-    sinks: list[Sink] = [JsonLines(out / "results.jsonl")]
+    sinks: list[Any] = [JsonLines(out / "results.jsonl")]
     if pictured:
         still = isinstance(source, Pictures)
         sinks.append(Video(out / "annotated.mp4", 2.0 if still else source.fps))

@@ -19,10 +19,15 @@ TICKS = 90_000  # time base of H.264 in MP4, 1/s
 
 
 class Sink(Protocol):
-    """Takes each frame with its result and, where it wants pictures, the drawing."""
+    """Takes each frame with its result and, where it wants one, the drawing.
 
-    wants_picture: bool
-    path: Path
+    Attributes:
+        picture_side: the drawing's longer side in pixels at most; 0: as large as the frame; None: no drawing
+            is wanted (asked for at each frame).
+    """
+
+    @property
+    def picture_side(self) -> int | None: ...
 
     def write(self, frame: Frame, result: Result, picture: NDArray[np.uint8] | None) -> None: ...
 
@@ -44,7 +49,7 @@ def line_of(frame: Frame, result: Result) -> dict[str, Any]:
 class JsonLines:
     """One line a frame, flushed at once, so that a killed run leaves whole lines."""
 
-    wants_picture = False
+    picture_side = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -84,7 +89,7 @@ class Video:
     repeated, since H.264's 4:2:0 colour wants even sides).
     """
 
-    wants_picture = True
+    picture_side = 0
 
     def __init__(self, path: Path, fps: float | None = None) -> None:
         import av
@@ -177,7 +182,7 @@ def _fit(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 class PictureFolder:
     """Annotated pictures under their own names, as JPEG, in a folder."""
 
-    wants_picture = True
+    picture_side = 0
 
     def __init__(self, path: Path) -> None:
         self.path = path

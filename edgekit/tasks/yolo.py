@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,12 +68,18 @@ class Yolo:
         auto: letterbox to the next stride multiple only (engines of dynamic size); pictures of different
             sizes given together get the full size.
 
+    `score`, `iou`, `max_det`, `agnostic` and `classes` may be assigned at any time, from any thread; the next
+    frame has them.
+
     Attributes:
         times: seconds of the last call: "pre", "infer", "post".
+        controls: settings between 0 and 1 that a live view shows, with the words for them.
 
     Raises:
         InputError: the engine is no YOLO, its head cannot be told, or a setting does not fit.
     """
+
+    controls: ClassVar[dict[str, str]] = {"score": "lowest score", "iou": "overlap allowed"}
 
     def __init__(
         self,
@@ -103,9 +109,9 @@ class Yolo:
         noted = tuple(names) if names else noted_names(engine.metadata)
         self.head = yolo_heads.recognise(self._output, self.size, engine.metadata, head, len(noted))
         self._first = yolo_heads.channels_first(self._output, self.size)
-        count = yolo_heads.class_count(self._output, self.head, self._first)
-        self.names = noted or default_names(count)
-        self.classes = None if classes is None else class_ids(classes, self.names, count)
+        self._count = yolo_heads.class_count(self._output, self.head, self._first)
+        self.names = noted or default_names(self._count)
+        self.classes = classes
         if auto and None not in self._input.shape[2:]:
             raise InputError(f"auto needs an engine of dynamic size; this one wants {self._input}.")
         self._letterboxer = Letterboxer(
@@ -118,6 +124,19 @@ class Yolo:
             unit=self.head.unit,
             dtype=self._input.dtype,
         )
+
+    @property
+    def classes(self) -> list[int] | None:
+        """Numbers of the classes kept, or None for all. Assign names or numbers, or None.
+
+        Raises:
+            InputError: names a class that the model does not have.
+        """
+        return self._classes
+
+    @classes.setter
+    def classes(self, wanted: Sequence[int | str] | None) -> None:
+        self._classes = None if wanted is None else class_ids(wanted, self.names, self._count)
 
     @overload
     def __call__(self, frames: Frame | NDArray[np.uint8]) -> Detections: ...
@@ -173,8 +192,9 @@ class Yolo:
 
     def _one(self, output: NDArray, transform: Transform) -> Detections:
         xyxy, score, label = yolo_heads.decode(self.head, output, transform.canvas, self.score, self._first)
-        if self.classes is not None:
-            wanted = np.isin(label, self.classes)
+        kept = self.classes  # once: another thread may assign it meanwhile
+        if kept is not None:
+            wanted = np.isin(label, kept)
             xyxy, score, label = xyxy[wanted], score[wanted], label[wanted]
         if self.head.nms:
             keep = nms(xyxy, score, None if self.agnostic else label, self.iou, self.max_det)
