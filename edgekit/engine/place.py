@@ -68,6 +68,33 @@ def find_place(target: str | None = None) -> Place:
     return _ahead(target) if target is not None else _here()
 
 
+def best_place(nearest: str = "sm86") -> tuple[Place | None, str]:
+    """Where a plan can be built from here, and why there, in words; None and the cure where nowhere.
+
+    Args:
+        nearest: target to build ahead for where this machine has no GPU that will do. The default is the
+            nearest relative of a Jetson Orin (sm87).
+    """
+    try:
+        place = find_place()
+        return place, f"{_title(place)} builds for this machine's {place.gpu}, {place.sm}."
+    except MissingError as error:
+        here = str(error)
+    try:
+        place = find_place(nearest)
+    except MissingError as error:
+        return None, f"No plan can be built here: {here} {error}"
+    here = here.split(". ")[0].removesuffix(".")
+    return place, (
+        f"{here[:1].upper()}{here[1:]}. So {_title(place)} builds ahead for {place.sm} ({place.gpu}): the plan "
+        "is real, and runs on such a card only."
+    )
+
+
+def _title(place: Place) -> str:
+    return f"{place.module} {place.trt.__version__}"
+
+
 def _ahead(target: str) -> Place:
     name = target.lower().replace("_", "")
     if name in JETSONS:

@@ -100,6 +100,19 @@ def _check_range(spec: TensorSpec, given: Range) -> None:
             raise InputError(f"{where}: min ≤ opt ≤ max is wanted, not {sizes[0]}, {sizes[1]}, {sizes[2]}.")
 
 
+def check_within(name: str, given: Sequence[int], least: Shape, most: Shape, plan: str = "the plan") -> None:
+    """Refuse a shape outside the range a plan was built for.
+
+    Raises:
+        InputError: names the input, the shape and the range.
+    """
+    if any(not low <= n <= high for low, n, high in zip(least, given, most, strict=True)):
+        raise InputError(
+            f"input {name!r} is {list(given)}; {plan} takes {list(least)} to {list(most)}. "
+            "Split the batch, or rebuild with a wider range."
+        )
+
+
 def _how_to_give(spec: TensorSpec) -> str:
     def filled(batch: int) -> Shape:
         sizes = (batch, 3, 416, 416)

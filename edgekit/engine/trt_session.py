@@ -16,6 +16,7 @@ from edgekit.engine import Shape, TensorSpec
 from edgekit.engine.cuda import NON_BLOCKING, Buffer, CaptureError, Graph
 from edgekit.engine.gpu_thread import GpuThread, load_driver
 from edgekit.engine.plan import REBUILD
+from edgekit.engine.shapes import check_within
 from edgekit.engine.trt_module import load_plugins, logger_for, numpy_dtype, output_allocator
 from edgekit.errors import EdgekitError, InputError
 
@@ -98,12 +99,8 @@ class Session:
         for tensor in self.sources:
             if tensor.limits is None:
                 continue
-            given, (least, most) = feeds[tensor.spec.name].shape, tensor.limits
-            if any(not low <= n <= high for low, n, high in zip(least, given, most, strict=True)):
-                raise InputError(
-                    f"input {tensor.spec.name!r} is {list(given)}; the plan {self._plan.name} takes "
-                    f"{list(least)} to {list(most)}. Split the batch, or rebuild with a wider range."
-                )
+            name, (least, most) = tensor.spec.name, tensor.limits
+            check_within(name, feeds[name].shape, least, most, f"the plan {self._plan.name}")
 
     def run(self, feeds: Mapping[str, NDArray]) -> tuple[dict[str, NDArray], dict[str, float]]:
         """Copy in, run, copy out: the outputs as views of the pinned buffers, and the stage times."""
