@@ -79,15 +79,17 @@ def best_place(nearest: str = "sm86") -> tuple[Place | None, str]:
         place = find_place()
         return place, f"{_title(place)} builds for this machine's {place.gpu}, {place.sm}."
     except MissingError as error:
-        here = str(error)
+        here = str(error).split(". ")[0].removesuffix(".")
     try:
         place = find_place(nearest)
-    except MissingError as error:
-        return None, f"No plan can be built here: {here} {error}"
-    here = here.split(". ")[0].removesuffix(".")
+    except MissingError:
+        return None, (
+            f"No plan can be built here: {here}. On a PC `pip install tensorrt-rtx-cu13` builds ahead, without "
+            "a GPU; on a Jetson TensorRT comes with JetPack, and `edgekit doctor` says why it is not found."
+        )
     return place, (
-        f"{here[:1].upper()}{here[1:]}. So {_title(place)} builds ahead for {place.sm} ({place.gpu}): the plan "
-        "is real, and runs on such a card only."
+        f"{here[:1].upper()}{here[1:]}. So {_title(place)} builds ahead for {place.sm} ({place.gpu}): the "
+        "plan is real, and runs on such a card only."
     )
 
 
