@@ -33,6 +33,11 @@ class Task(Protocol):
     def close(self) -> None: ...
 
 
+def is_open(given: Any, member: str) -> bool:
+    """`given` is a thing that has `member`, not a recipe for one (a function, or its class)."""
+    return hasattr(given, member) and not isinstance(given, type)
+
+
 @dataclass
 class _Done:
     """A frame with its result, on its way to the sinks."""
@@ -191,7 +196,7 @@ class Pipeline:
     # tasks: the present one, and one that waits for the next frame
 
     def _open_task(self, given: Task | Callable[[], Task]) -> Task:
-        if hasattr(given, "engine"):
+        if is_open(given, "engine"):
             return given  # type: ignore[return-value]
         task: Task = given()  # type: ignore[call-arg, assignment]
         self._owned.append(task)
@@ -235,7 +240,7 @@ class Pipeline:
 
     def add(self, given: Sink | Callable[[], Sink]) -> None:
         """Open a sink, if it is not, and let it have the frames from now on."""
-        sink = given if hasattr(given, "write") else given()  # type: ignore[operator]
+        sink = given if is_open(given, "write") else given()  # type: ignore[operator]
         with self._writing:
             self._outputs.append(_Output(given, sink))  # type: ignore[arg-type]
 

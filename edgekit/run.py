@@ -18,7 +18,7 @@ from typing import Any
 from edgekit.camera import Source
 from edgekit.clocks import Stats, Summary
 from edgekit.errors import EdgekitError, InputError
-from edgekit.pipeline import Pipeline, Task
+from edgekit.pipeline import Pipeline, Task, is_open
 from edgekit.sinks import Sink
 
 __all__ = ["Session", "Summary", "Task", "run", "stop_all"]
@@ -45,6 +45,9 @@ class Session:
         sinks: callables that return a sink, or open ones.
         limit: frames at most.
         model: the model's name, for the summary.
+
+    Attributes:
+        spec: the source's name; "" where a callable opens it.
     """
 
     def __init__(
@@ -56,16 +59,11 @@ class Session:
         limit: int | None = None,
         model: str = "",
     ) -> None:
+        self.spec = source.spec if isinstance(source, Source) else "" if callable(source) else str(source)
         self._source, self._task, self._sinks = source, task, list(sinks)
         self._limit, self._model = limit, model
         self._pipeline: Pipeline | None = None
         self._lock = threading.RLock()
-
-    @property
-    def spec(self) -> str:
-        """What the source is called, before and while it is open."""
-        source = self.source or self._source
-        return source.spec if isinstance(source, Source) else str(source)
 
     @property
     def running(self) -> bool:
@@ -107,7 +105,7 @@ class Session:
             if isinstance(self._source, Source) and self._pipeline is not None:
                 raise InputError(f"{self.spec} was given open and has served its run; give its name instead.")
             self._take_over()
-            sinks, self._sinks = self._sinks, [sink for sink in self._sinks if not hasattr(sink, "write")]
+            sinks, self._sinks = self._sinks, [s for s in self._sinks if not is_open(s, "write")]
             self._pipeline = Pipeline(self._source, self._task, sinks, self._limit, self._model)
             _running.add(self)
             self._pipeline.start(at_end=lambda: _running.discard(self))
@@ -119,7 +117,8 @@ class Session:
 
     def _take_over(self) -> None:
         for other in list(_running):
-            if other is not self and other.spec == self.spec and (other.source is None or other.source.live):
+            same = other is not self and bool(self.spec) and other.spec == self.spec
+            if same and (other.source is None or other.source.live):
                 other.stop()
 
     def stop(self, timeout: float = PATIENCE_S) -> None:
@@ -168,7 +167,7 @@ class Session:
         with self._lock:
             if self.running and self._pipeline is not None:
                 self._pipeline.add(sink)
-            if not (self.running and hasattr(sink, "write")):
+            if not (self.running and is_open(sink, "write")):
                 self._sinks.append(sink)
 
     def remove(self, sink: Sink | Callable[[], Sink]) -> None:
