@@ -15,7 +15,11 @@ COLOURS = tuple((red / 255, green / 255, blue / 255) for blue, green, red in PAL
 
 
 def show(
-    *pictures: NDArray[np.uint8], titles: Sequence[str] = (), columns: int = 4, width: float = 10.0
+    *pictures: NDArray[np.uint8],
+    titles: Sequence[str] = (),
+    columns: int = 4,
+    width: float = 10.0,
+    grey: str = "gray",
 ) -> NDArray[np.object_]:
     """Pictures in a grid.
 
@@ -24,6 +28,7 @@ def show(
         titles: one a picture; missing ones are left out.
         columns: pictures in a row at most.
         width: of the figure, in inches.
+        grey: the colour map of grey pictures.
 
     Returns:
         The axes, one a picture.
@@ -34,12 +39,11 @@ def show(
     down = -(-len(pictures) // across)
     high, wide = pictures[0].shape[:2]
     size = (width, width / across * high / wide * down + 0.3 * down)
-    figure, axes = plt.subplots(down, across, figsize=size, squeeze=False, layout="constrained")
-    del figure
+    axes = plt.subplots(down, across, figsize=size, squeeze=False, layout="constrained")[1]
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture in zip(axes.flat, pictures, strict=False):
-        axis.imshow(picture if picture.ndim == 2 else picture[..., ::-1], cmap="gray", vmin=0, vmax=255)
+        axis.imshow(picture if picture.ndim == 2 else picture[..., ::-1], cmap=grey, vmin=0, vmax=255)
     for axis, title in zip(axes.flat, titles, strict=False):
         axis.set_title(title, fontsize=10)
     return np.asarray(axes.flat[: len(pictures)])

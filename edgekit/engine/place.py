@@ -84,8 +84,8 @@ def best_place(nearest: str = "sm86") -> tuple[Place | None, str]:
         place = find_place(nearest)
     except MissingError:
         return None, (
-            f"No plan can be built here: {here}. On a PC `pip install tensorrt-rtx-cu13` builds ahead, without "
-            "a GPU; on a Jetson TensorRT comes with JetPack, and `edgekit doctor` says why it is not found."
+            f"No plan can be built here: {here}. On a PC `pip install tensorrt-rtx-cu13` builds ahead, "
+            "without a GPU; on a Jetson TensorRT comes with JetPack; `edgekit doctor` looks for it."
         )
     return place, (
         f"{here[:1].upper()}{here[1:]}. So {_title(place)} builds ahead for {place.sm} ({place.gpu}): the "
