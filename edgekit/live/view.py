@@ -1,0 +1,306 @@
+"""The live view's widget: the picture, its buttons, and a thread that keeps them true while frames flow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from html import escape
+
+import ipywidgets as widgets
+
+from edgekit.clocks import Stats
+from edgekit.errors import EdgekitError
+from edgekit.live import life
+from edgekit.live.controls import Choice, Settings, shelf_models
+from edgekit.live.picture import Picture, ToBrowser
+from edgekit.live.record import Recording, snapshot
+from edgekit.run import Session, Task
+
+TICK_S = 0.25
+#: JupyterLab takes an output away and puts it back when it draws it anew; what is gone longer is gone.
+GRACE_S = 1.0
+#: A browser that is silent for so long has lost its connection, or was killed.
+SILENCE_S = 30.0
+
+
+class LiveView(widgets.VBox):
+    """See `edgekit.live.live`, which makes it.
+
+    Attributes:
+        session: what is shown.
+        cell: id of the notebook cell that made the view, or None.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        models: Sequence[str] | None = None,
+        open_task: Callable[[str, str], Task] | None = None,
+        side: int = 640,
+        quality: int = 80,
+        power: Callable[[], str] | None = None,
+    ) -> None:
+        self.session = session
+        self._open_task, self._power = open_task, power
+        self._picture = Picture(side, quality)
+        self._screen = ToBrowser(self._picture)
+        self._settings = Settings()
+        self._recording: Recording | None = None
+        self._busy = self._because = self._saved = self._watts = ""
+        self._problem: BaseException | None = None
+        self._asked = 0.0
+        self._ticker: threading.Thread | None = None
+        self._lock = threading.RLock()
+        self._shut = False
+
+        self._start = self._button("Start", "play", "Open the source and begin", self._on_start)
+        self._stop = self._button("Stop", "stop", "End, and free the source", self._on_stop)
+        self._snap = self._button("Snapshot", "camera", "Save this picture in out/live", self._on_snapshot)
+        self._rec = self._button("Record", "circle", "Save a video in out/live", self._on_record)
+        bar: list[widgets.Widget] = [self._start, self._stop, self._snap, self._rec]
+        self._choice: Choice | None = None
+        if open_task is not None:
+            names = shelf_models() if models is None else models
+            self._choice = Choice(names, getattr(session, "model", ""), self._on_choice)
+            bar.append(self._choice.box)
+        self._figures, self._power_line, self._state, self._engine, self._error = (
+            widgets.HTML(layout=widgets.Layout(display="none")) for _ in range(5)
+        )
+        row = widgets.Layout(flex_flow="row wrap", grid_gap="2px 4px", margin="4px 0", align_items="center")
+        lines = [self._state, self._engine, self._power_line, self._error]
+        children = [self._picture, self._figures, widgets.HBox(bar, layout=row), self._settings.box, *lines]
+        super().__init__(children)
+        self.add_class("edgekit-live")
+        self.cell = life.watch(self)
+        session.add(self._open_screen)
+        self.refresh()
+
+    def _button(self, text: str, icon: str, tooltip: str, click: Callable[[], None]) -> widgets.Button:
+        layout = widgets.Layout(width="auto")
+        button = widgets.Button(description=text, icon=icon, tooltip=tooltip, layout=layout)
+        button.on_click(lambda _: click())
+        return button
+
+    # frames begin and end
+
+    def _open_screen(self) -> ToBrowser:
+        """The session asks for the sink at the beginning of each run."""
+        self._because = ""
+        self._asked = 0.0
+        with self._lock:
+            if self._ticker is None and not self._shut:
+                self._ticker = threading.Thread(target=self._tick, name="edgekit-live", daemon=True)
+                self._ticker.start()
+        return self._screen
+
+    def _tick(self) -> None:
+        while True:
+            self._supervise()
+            self._ask_power()
+            self._picture.reply(self.refresh)
+            with self._lock:
+                if self._shut or not self.session.running:
+                    self._ticker = None
+                    break
+            time.sleep(TICK_S)
+        self._end_recording()
+        self._picture.reply(self.refresh)
+
+    def _supervise(self) -> None:
+        """Stop what nobody watches any more."""
+        flow = self._picture.flow
+        if life.cell_runs() and self._picture.heard_on_main_thread:
+            flow.forgive()
+        if flow.empty() >= GRACE_S:
+            self._stop_now("the view was closed")
+        elif (flow.silence() or 0.0) >= SILENCE_S:
+            self._stop_now(f"the browser has not answered for {SILENCE_S:.0f} s")
+
+    def _stop_now(self, because: str) -> None:
+        self.stopped_because(because)
+        self.session.stop()
+
+    def stopped_because(self, because: str) -> None:
+        """Say why the session, if it runs, is being stopped."""
+        if self.session.running and not self._because:
+            self._because = because
+
+    def _ask_power(self) -> None:
+        if self._power is None or time.monotonic() - self._asked < 1.0:
+            return
+        self._asked = time.monotonic()
+        try:
+            self._watts = self._power()
+        except Exception as error:  # a sampler's trouble must not end the picture
+            self._watts = f"power: {sentence(error)}"
+
+    def close(self) -> None:
+        """Stop the session, free its source, and take the view away."""
+        if self._shut:
+            return
+        self._shut = True
+        self.session.remove(self._open_screen)
+        self.session.stop()
+        self._end_recording()
+        for child in (self._picture, self._settings.box, *self.children):
+            child.close()
+        super().close()
+
+    # buttons; each does its work in a thread, since the browser waits for the answer
+
+    def _do(self, busy: str, work: Callable[[], None], undo: Callable[[], None] | None = None) -> None:
+        """Do `work` with the buttons locked, and show what goes wrong."""
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:
+                self._problem = error
+                if undo is not None:
+                    self._picture.reply(undo)
+            self._busy = ""
+            self._picture.reply(self.refresh)
+
+        with self._lock:
+            if self._busy:
+                return
+            self._busy, self._problem, self._saved = busy, None, ""
+        self.refresh()
+        threading.Thread(target=run, name="edgekit-button", daemon=True).start()
+
+    def _on_start(self) -> None:
+        def work() -> None:
+            self.session.start()
+
+        self._do("starting …", work)
+
+    def _on_stop(self) -> None:
+        # Not through `_do`: a model that is being built must not keep the camera.
+        self._problem = None
+        threading.Thread(target=self.session.stop, name="edgekit-button", daemon=True).start()
+
+    def _on_snapshot(self) -> None:
+        if self._screen.last is None:
+            return
+        frame, result = self._screen.last
+
+        def work() -> None:
+            self._saved = f"saved {snapshot(frame, result)}"
+
+        self._do("saving the picture …", work)
+
+    def _on_record(self) -> None:
+        def begin() -> None:
+            source = self.session.source
+            recording = Recording(source.fps if source else None)
+            self.session.add(recording)
+            self._recording = recording
+
+        if self._recording is None:
+            self._do("starting to record …", begin)
+        else:
+            self._do("finishing the video …", self._end_recording)
+
+    def _end_recording(self) -> None:
+        with self._lock:
+            recording, self._recording = self._recording, None
+        if recording is None:
+            return
+        self.session.remove(recording)
+        recording.close()
+        if recording.error is None:
+            self._saved = f"saved {recording.path} ({clock(recording.seconds)})"
+        else:
+            self._problem = recording.error
+            self._saved = f"the recording ended early; {recording.path} holds what was written"
+
+    def _on_choice(self, model: str, precision: str) -> None:
+        choice, open_task = self._choice, self._open_task
+        assert choice is not None
+        assert open_task is not None
+
+        def work() -> None:
+            self.session.use(lambda: open_task(model, precision))
+            choice.settle()
+
+        self._do(f"switching to {model}, {precision} …", work, undo=choice.revert)
+
+    # what is shown
+
+    def refresh(self) -> None:
+        """Bring every line and button up to date."""
+        with self._lock:
+            if self._shut:
+                return
+            stats, task = self.session.stats(), self.session.task
+            if task is not None:
+                self._settings.adopt(task)
+                line(self._engine, f"Engine: {escape(task.engine.why)}", "quiet")
+            if self._recording is not None and self._recording.closed:
+                self._end_recording()
+            running, free = stats.running, not self._busy
+            self._start.disabled = running or not free
+            self._stop.disabled = not running
+            self._snap.disabled = self._screen.last is None or not free
+            self._rec.disabled = not (running and stats.frames and free)
+            self._rec.description = "Record" if self._recording is None else "End recording"
+            self._rec.button_style = "" if self._recording is None else "danger"
+            if self._choice is not None:
+                self._choice.lock(not free)
+            self._picture.hint = "" if stats.frames else "Starting …" if running else "Press Start"
+            line(self._figures, figures(stats) if stats.frames else "")
+            line(self._power_line, escape(self._watts) if running else "", "quiet")
+            line(self._state, escape(self._state_now(stats)), "quiet", role="status")
+            problem = self._problem or stats.error
+            line(self._error, escape(sentence(problem)) if problem else "", "error", role="alert")
+
+    def _state_now(self, stats: Stats) -> str:
+        """One line: what goes on, or why nothing does."""
+        parts = [self._busy, stats.state]
+        if not any(parts):
+            if stats.running:
+                parts.append("running" if stats.frames else "opening the source …")
+            elif self._because:
+                parts.append(f"stopped: {self._because}")
+            elif stats.frames and stats.error is None:
+                parts.append("stopped" if self.session.join(0).interrupted else "the source has ended")
+        parts.append(stats.note)
+        if self._recording is not None:
+            parts.append(f"recording {self._recording.path}, {clock(self._recording.seconds)}")
+        parts.append(self._saved)
+        text = " · ".join(part for part in parts if part)
+        return text[:1].upper() + text[1:]
+
+
+def line(widget: widgets.HTML, text: str, look: str = "", role: str = "") -> None:
+    """Show `text`, which is HTML, as a line; without text the line goes."""
+    attributes = f'class="edgekit-line edgekit-{look or "plain"}"' + (f' role="{role}"' if role else "")
+    widget.value = f"<div {attributes}>{text}</div>" if text else ""
+    widget.layout.display = None if text else "none"
+
+
+def figures(stats: Stats) -> str:
+    """The figures under the picture."""
+    parts = [
+        f"<b>{stats.fps:.1f}</b> FPS",
+        f"<b>{stats.latency_ms:.0f}</b> ms latency",
+        f"<b>{stats.found}</b> found",
+        f"<b>{stats.dropped}</b> dropped",
+        f"frame <b>{stats.frames}</b>",
+    ]
+    return " · ".join(parts)
+
+
+def sentence(error: BaseException) -> str:
+    """An error as one sentence; the kit's own errors are sentences already."""
+    if isinstance(error, EdgekitError):
+        text = str(error)
+        return text[:1].upper() + text[1:]
+    return f"{type(error).__name__}: {error}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes:seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
