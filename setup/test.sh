@@ -1,9 +1,30 @@
 #!/usr/bin/env bash
 # Set up and run every check: ruff, mypy, pytest. Arguments go to pytest: ./setup/test.sh -k letterbox
-# Tests that need PyTorch, a GPU or a Jetson are left out where there is none.
+# Tests that need PyTorch, a GPU, a Jetson, GStreamer or a browser are left out where there is none, and
+# the first line of their part says so.
 set -euo pipefail
 # shellcheck source=setup/common.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+
+# Debian's names of what the tests with GStreamer and the browser need (on Ubuntu, Chromium is a snap).
+GSTREAMER="gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
+gstreamer1.0-plugins-ugly gstreamer1.0-libav gir1.2-gst-plugins-base-1.0 gir1.2-gst-rtsp-server-1.0 python3-gi"
+
+has_gstreamer() {
+  local element
+  for element in x264enc avdec_h264 rtspsrc y4menc mpegtsmux; do
+    gst-inspect-1.0 --exists "$element" 2>/dev/null || return 1
+  done
+  /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' >/dev/null 2>&1
+}
+
+has_browser() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    if command -v "$name" >/dev/null; then return 0; fi
+  done
+  return 1
+}
 
 # The marker expression for this machine, for example "not (train or gpu or jetson)"; empty: everything.
 markers() {
@@ -11,6 +32,8 @@ markers() {
   "$PY" -c 'import torch' >/dev/null 2>&1 || absent="$absent or train"
   "$PY" -c 'import ctypes; assert ctypes.CDLL("libcuda.so.1").cuInit(0) == 0' >/dev/null 2>&1 || absent="$absent or gpu"
   on_jetson || absent="$absent or jetson"
+  has_gstreamer || absent="$absent or gstreamer"
+  has_browser || absent="$absent or browser"
   if [ -n "$absent" ]; then say "not (${absent# or })"; fi
 }
 
@@ -23,7 +46,10 @@ say "ruff"
 say "mypy"
 "$PY" -m mypy || failed+=(mypy)
 say "pytest"
-"$PY" -m pytest -m "$(markers)" "$@" || failed+=(pytest)
+chosen=$(markers)
+case $chosen in *gstreamer*) say "Left out: tests with GStreamer. To have them: sudo apt install $GSTREAMER" ;; esac
+case $chosen in *browser*) say "Left out: tests in a browser. To have them: sudo apt install chromium" ;; esac
+"$PY" -m pytest -m "$chosen" "$@" || failed+=(pytest)
 if [ ${#failed[@]} -gt 0 ]; then
   die "failed: $(printf '%s, ' "${failed[@]}" | sed 's/, $//')"
 fi

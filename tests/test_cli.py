@@ -73,7 +73,7 @@ def test_the_annotated_video_is_the_clip_with_boxes(demo):
 def test_the_summary_is_json_with_every_stage(demo):
     summary = json.loads((demo[0] / "summary.json").read_text())
     assert summary["frames"] == 80
-    assert sum(row["share"] for row in summary["stages"].values()) == pytest.approx(1)
+    assert sum(row.get("share", 0) for row in summary["stages"].values()) == pytest.approx(1)
     assert summary["backend"]
     assert summary["why"]
 
@@ -114,6 +114,9 @@ def test_a_cut_video_is_done_as_far_as_it_goes_and_told_by_the_exit_code(tmp_pat
         (["run", "yolo", "--source", "nothing.mp4"], 2, "nothing.mp4 is not there"),
         (["run", "yolo", "--model", "yolov99"], 2, "yolov99"),
         (["run", "yolo", "--source", "/dev/video77"], 3, "video77"),
+        (["run", "yolo", "--source", "sample", "--set", "speed=3"], 2, "it takes realtime, loop"),
+        (["run", "yolo", "--source", "sample", "--set", "speed"], 2, "OPTION=VALUE"),
+        (["run", "yolo", "--policy", "newest"], 2, "latest"),
         (["run", "yolo", "--score", "2"], 2, "between 0 and 1"),
         (["run", "yolo", "--classes", "zebra"], 2, "zebra"),
         (["run", "yolo", "--backend", "abacus"], 2, "abacus"),

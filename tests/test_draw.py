@@ -19,6 +19,29 @@ def test_a_box_is_drawn_where_it_is_and_the_frame_stays_as_it_was():
     assert (canvas[170:, :] == 90).all()
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        Detections([[40, 40, 240, 160]], [0.9], [0], ("person",)),
+        Poses(np.array([[[40, 40, 0.9], [240, 160, 0.9]]]), [0.9], ("a", "b"), ((0, 1),)),
+        Actions([[0.9]], ("walk",), [[40, 40, 240, 160]]),
+    ],
+    ids=["detections", "poses", "actions"],
+)
+def test_a_smaller_drawing_has_everything_at_its_place(result):
+    """Drawn at a third, the marks lie within a line's width of a third of where they were."""
+    whole, third = (draw(Frame(GREY.copy()), result, side) for side in (0, 100))
+    assert third.shape == (67, 100, 3)
+    ys, xs = np.nonzero((whole[60:] != 90).any(axis=2))  # below the tag, whose letters keep their size
+    ys3, xs3 = np.nonzero((third[20:] != 90).any(axis=2))
+    assert np.abs(np.array([xs.min(), xs.max()]) / 3 - [xs3.min(), xs3.max()]).max() <= 2
+    assert abs((ys.max() + 60) / 3 - (ys3.max() + 20)) <= 2
+
+
+def test_a_drawing_is_never_larger_than_the_frame():
+    assert draw(Frame(GREY.copy()), Detections(), 5000).shape == GREY.shape
+
+
 def test_the_tag_stays_inside_the_picture():
     canvas = draw(Frame(GREY.copy()), Detections([[280, 0, 299, 20]], [0.9], [0], ("person",)))
     assert (canvas != 90).any(axis=2)[:20, 200:].any()

@@ -379,11 +379,13 @@ def test_extras_are_read_from_pyproject(kit: Path) -> None:
 def test_markers_of_this_machine(kit: Path, tmp_path: Path) -> None:
     """Without PyTorch, GPU and board, their tests are left out; with PyTorch, its tests run."""
     text = (kit / "setup/test.sh").read_text()
-    function = text[text.index("markers() {") : text.index("set_up dev")]
+    function = text[text.index("GSTREAMER=") : text.index("set_up dev")]
     python = write(tmp_path, "python", "#!/bin/sh\nexit 1\n")
     python.chmod(0o755)
+    function += "has_gstreamer() { false; }; has_browser() { false; }\n"
     done = run(kit, f"{function}\nPY={python}; markers", EDGEKIT_ROOTFS=str(tmp_path))
-    assert done.stdout == "not (train or gpu or jetson)\n"
+    assert done.stdout == "not (train or gpu or jetson or gstreamer or browser)\n"
+    function += "has_gstreamer() { true; }; has_browser() { true; }\n"
     python.write_text('#!/bin/sh\ncase "$2" in *torch*) exit 0 ;; esac\nexit 1\n')
     done = run(kit, f"{function}\nPY={python}; markers", EDGEKIT_ROOTFS=str(tmp_path))
     assert done.stdout == "not (gpu or jetson)\n"
