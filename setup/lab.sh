@@ -11,6 +11,16 @@ headless() {
   [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] || [ -n "${SSH_CONNECTION:-}" ]
 }
 
+# The port that the arguments ask for, or JupyterLab's own.
+port() {
+  local before='' word
+  for word in "$@"; do
+    case $before$word in --port=*) say "${word#--port=}" && return ;; --port[0-9]*) say "$word" && return ;; esac
+    if [ "$word" = --port ]; then before=--port; else before=''; fi
+  done
+  say 8888
+}
+
 set_up
 cd -- "$ROOT"
 options=(--ip=localhost --LabApp.default_url=/lab/tree/notebooks)
@@ -18,7 +28,8 @@ if [ "$(id -u)" = 0 ]; then options+=(--allow-root); fi
 if headless; then
   options+=(--no-browser)
   say "No screen here. To see the notebooks from your own computer, run there:"
-  say "  ssh -L 8888:localhost:8888 $(id -un)@$(hostname)"
-  say "and open the address with the token that JupyterLab prints below (another port: change both 8888)."
+  say "  ssh -L $(port "$@"):localhost:$(port "$@") $(id -un)@$(hostname)"
+  say "and open the address with the token that JupyterLab prints below. (If that has another port, because"
+  say "this one is taken, change both numbers.)"
 fi
 exec "$PY" -m jupyterlab "${options[@]}" "$@"

@@ -391,6 +391,31 @@ def test_markers_of_this_machine(kit: Path, tmp_path: Path) -> None:
     assert done.stdout == "not (gpu or jetson)\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "port"), [("", "8888"), ("--port 8890", "8890"), ("--no-browser --port=8891 --debug", "8891")]
+)
+def test_the_lab_is_for_this_machine_alone_and_says_how_to_reach_it(
+    kit: Path, tmp_path: Path, words: str, port: str
+) -> None:
+    python = write(tmp_path, "python", '#!/bin/sh\necho "runs: $*"\n')
+    python.chmod(0o755)
+    with (kit / "setup/common.sh").open("a") as common:
+        common.write(f"set_up() {{ :; }}\nPY={python}\n")
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run(
+        ["bash", kit / "setup/lab.sh", *words.split()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"ssh -L {port}:localhost:{port} " in done.stdout
+    runs = done.stdout[done.stdout.index("runs: ") :].split()
+    assert runs[1:3] == ["-m", "jupyterlab"]
+    assert {"--ip=localhost", "--no-browser", *words.split()} <= set(runs)
+    assert not any(word in done.stdout for word in ("token=", "password="))  # JupyterLab makes its own
+
+
 def test_pre_commit_downloads_nothing() -> None:
     text = (ROOT / ".pre-commit-config.yaml").read_text()
     assert re.findall(r"repo: (\S+)", text) == ["local"]
