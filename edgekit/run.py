@@ -48,6 +48,7 @@ class Session:
 
     Attributes:
         spec: the source's name; "" where a callable opens it.
+        model: as given.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Session:
     ) -> None:
         self.spec = source.spec if isinstance(source, Source) else "" if callable(source) else str(source)
         self._source, self._task, self._sinks = source, task, list(sinks)
-        self._limit, self._model = limit, model
+        self._limit, self.model = limit, model
         self._pipeline: Pipeline | None = None
         self._lock = threading.RLock()
 
@@ -106,7 +107,7 @@ class Session:
                 raise InputError(f"{self.spec} was given open and has served its run; give its name instead.")
             self._take_over()
             sinks, self._sinks = self._sinks, [s for s in self._sinks if not is_open(s, "write")]
-            self._pipeline = Pipeline(self._source, self._task, sinks, self._limit, self._model)
+            self._pipeline = Pipeline(self._source, self._task, sinks, self._limit, self.model)
             _running.add(self)
             self._pipeline.start(at_end=lambda: _running.discard(self))
             return self
