@@ -159,7 +159,8 @@ class UsbCamera(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         index, bad, expected = 0, 0, None
-        while (filled := self._next(index)) is not None:
+        good = time.monotonic()
+        while (filled := self._next(index, good)) is not None:
             if expected is not None and filled.sequence > expected:
                 self.dropped += filled.sequence - expected  # the driver had no buffer to fill
             expected = filled.sequence + 1
@@ -169,16 +170,22 @@ class UsbCamera(Source):
                 continue
             yield Frame(filled.image, index, filled.captured, self.spec, filled.captured)
             index += 1
+            good = time.monotonic()
 
-    def _next(self, index: int) -> Filled | None:
-        """The next picture; None when closed, unplugged or dead."""
+    def _next(self, index: int, good: float) -> Filled | None:
+        """The next picture; None when closed, unplugged, or without a good one since `good` for too long."""
         with self._lock:
-            since = time.monotonic()
             while not self._closed and self._buffers is not None:
+                silent = time.monotonic() - good
+                if silent > DEAD_S:
+                    self.note = (
+                        f"the camera {self._node} gave no frame for {DEAD_S:g} s, after {index} frames"
+                    )
+                    return None
+                self.state = f"no frame from {self._node} for {silent:.0f} s" if silent > SILENCE_S else ""
                 try:
                     filled = self._buffers.take()
                     if filled is not None:
-                        self.state = ""
                         return filled
                     wait_readable(self._fd, self._wake, SILENCE_S / 4)
                 except OSError as error:
@@ -186,14 +193,6 @@ class UsbCamera(Source):
                     words = "was unplugged" if gone else f"failed ({error.strerror or error})"
                     self.note = f"the camera {self._node} {words} after {index} frames"
                     return None
-                silent = time.monotonic() - since
-                if silent > DEAD_S:
-                    self.note = (
-                        f"the camera {self._node} gave no frame for {DEAD_S:g} s, after {index} frames"
-                    )
-                    return None
-                if silent > SILENCE_S:
-                    self.state = f"no frame from {self._node} for {silent:.0f} s"
             return None
 
     def close(self) -> None:

@@ -256,7 +256,8 @@ static int set_format(struct handle *h, struct v4l2_pix_format *p) {
 
 static void get_format(struct handle *h, struct v4l2_pix_format *p) {
     __u32 f = h->mode[h->current].format;
-    __u32 row = f == V4L2_PIX_FMT_MJPEG ? 0 : h->width * (f == V4L2_PIX_FMT_YUYV ? 2 : 1) + h->padding;
+    int packed = f == V4L2_PIX_FMT_YUYV || f == V4L2_PIX_FMT_UYVY;
+    __u32 row = f == V4L2_PIX_FMT_MJPEG ? 0 : h->width * (packed ? 2 : 1) + h->padding;
     memset(p, 0, sizeof *p);
     p->width = h->width, p->height = h->height, p->pixelformat = f, p->field = V4L2_FIELD_NONE;
     p->bytesperline = row, p->sizeimage = row ? row * h->height * 3 / 2 : h->width * h->height * 2;

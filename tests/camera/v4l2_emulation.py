@@ -80,7 +80,7 @@ class Cameras:
         for index in range(count):
             raw = encode(paint(index, (width, height)), form)
             if padding:
-                rows = np.frombuffer(raw, np.uint8).reshape(height, -1)
+                rows = np.frombuffer(raw, np.uint8).reshape(height * 3 // 2 if form == "NV12" else height, -1)
                 raw = np.pad(rows, ((0, 0), (0, padding)), constant_values=77).tobytes()
             (folder / str(index)).write_bytes(raw)
 
@@ -128,7 +128,10 @@ class Cameras:
     def run(self, script: str, timeout: float = 60) -> dict[str, Any]:
         """As `start`, to the end; everything that the lines said."""
         with self.start(script) as process:
-            out, err = process.communicate(timeout=timeout)
+            try:
+                out, err = process.communicate(timeout=timeout)
+            finally:
+                process.kill()
         assert process.returncode == 0, f"{out}\n{err}"
         assert "Exception" not in err, err
         said: dict[str, Any] = {}
