@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from edgekit.engine import PRECISIONS
 
-WIDE = {"description_width": "90px"}
+WIDE = {"description_width": "115px"}
 NARROW = {"description_width": "initial"}
 
 

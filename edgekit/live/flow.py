@@ -66,9 +66,8 @@ class Flow:
         with self._lock:
             now = self._clock()
             known = self._pages.get(page)
-            if known is None:  # it came back to life after it was given up
-                known = self._pages[page] = _Page(1, 0, now, now, hidden)
-                self._empty_since = None
+            if known is None:  # it has gone, and this was still on its way
+                return
             known.shown = max(known.shown, min(number, self._number))
             known.moved = known.heard = now
             known.hidden = hidden

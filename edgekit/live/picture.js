@@ -39,7 +39,7 @@ export default () => {
   }
 
   async function receive(message, buffers) {
-    if (message.kind !== "picture") return;
+    if (message.kind !== "picture" || !canvases.size) return;
     const number = message.number;
     let bitmap;
     try {

@@ -19,7 +19,7 @@ from edgekit.run import Session, Task
 
 TICK_S = 0.25
 #: JupyterLab takes an output away and puts it back when it draws it anew; what is gone longer is gone.
-GRACE_S = 1.0
+GRACE_S = 0.8
 #: A browser that is silent for so long has lost its connection, or was killed.
 SILENCE_S = 30.0
 

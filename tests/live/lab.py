@@ -106,9 +106,11 @@ class Lab:
         theme = "JupyterLab Dark" if self._dark else "JupyterLab Light"
         self._setting("apputils-extension", "themes", {"theme": theme})
         self._setting("apputils-extension", "notification", {"fetchNews": "false", "checkForUpdates": False})
-        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        own = {"JUPYTER_PREFER_ENV_PATH": "0"} | {name: str(self._folder / place) for name, place in folders.items()}
-        return {**os.environ, **own, "PYTHONPATH": path}
+        known = [str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        path = os.pathsep.join(known).rstrip(os.pathsep)
+        own = {name: str(self._folder / place) for name, place in folders.items()}
+        # Ours are the kernels and settings that count, not those of the virtual environment.
+        return {**os.environ, **own, "JUPYTER_PREFER_ENV_PATH": "0", "PYTHONPATH": path}
 
     def _setting(self, extension: str, name: str, values: dict[str, Any]) -> None:
         path = self._folder / "settings" / "@jupyterlab" / extension / f"{name}.jupyterlab-settings"
@@ -218,6 +220,19 @@ class LabPage:
         """Wait until the kernel has nothing more to do."""
         status = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
         wait_for(lambda: self.page.evaluate(status) == "idle", "the kernel is idle")
+
+    def busy_main(self) -> None:
+        """Wait until a cell is running."""
+        self.page.locator(".jp-CodeCell .jp-InputPrompt", has_text="[*]").first.wait_for()
+        time.sleep(0.3)  # the prompt is set when the request leaves, not when the kernel has it
+
+    def idle_main(self) -> None:
+        """Wait until no cell is running. (Widgets make the kernel look busy now and then.)"""
+        self.page.locator(".jp-CodeCell .jp-InputPrompt", has_text="[*]").wait_for(state="detached")
+
+    def shows(self, after: int = 0) -> None:
+        """Wait until the page shows a picture, or more than `after`."""
+        wait_for(lambda: self.shown() > after, "a picture is shown")
 
     def run_all(self) -> None:
         """Run all cells and wait for their end."""
