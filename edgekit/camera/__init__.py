@@ -49,14 +49,20 @@ def open_source(spec: str | Path, *, policy: str | None = None, **options: Any) 
     if policy is not None and policy not in POLICIES:
         raise InputError(f"policy={policy!r} is unknown; give one of {', '.join(POLICIES)}.")
     make = _kind(str(spec).strip())
+    if policy is not None and "policy" in _options_of(make):  # GStreamer can make its pipeline wait
+        options["policy"] = policy
     _check_options(make, options, str(spec))
     source = make(**options)
     chosen = policy or ("latest" if source.live else "every")
     return source if chosen == source.policy == "every" else Reader(source, chosen)
 
 
+def _options_of(make: Callable[..., Source]) -> list[str]:
+    return [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
 def _check_options(make: Callable[..., Source], options: dict[str, Any], spec: str) -> None:
-    known = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = _options_of(make)
     for name in options:
         if name not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
