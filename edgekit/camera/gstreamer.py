@@ -60,7 +60,7 @@ def version() -> str:
     return found[1].decode() if found else ""
 
 
-def start(spec: str, words: list[str], drop: bool) -> Appsink | Launch:
+def start(spec: str, words: list[str], drop: bool, clocked: bool = True) -> Appsink | Launch:
     """Run a pipeline by the best way that is here.
 
     Raises:
@@ -71,7 +71,7 @@ def start(spec: str, words: list[str], drop: bool) -> Appsink | Launch:
     if not way:
         raise MissingError(INSTALL)
     if way == "PyGObject":
-        return Appsink(load_gst(), spec, words, drop)
+        return Appsink(load_gst(), spec, words, drop, clocked)
     if not has_element("gdppay"):
         raise told(spec, 'no element "gdppay"')
     return Launch(spec, words, drop)
@@ -86,6 +86,7 @@ class Pipeline(Source):
         policy: "latest": pictures that nobody has taken when a newer one comes are dropped; "every": the
             pipeline waits.
         timeout_s: seconds without a picture after which it has failed.
+        clocked: a live picture's time stamp is the pipeline's, not what a sender wrote into the stream.
 
     Raises:
         InputError: the pipeline cannot be made, or gives no picture in time. MissingError: GStreamer or an
@@ -93,7 +94,13 @@ class Pipeline(Source):
     """
 
     def __init__(
-        self, spec: str, words: list[str], *, policy: str = "latest", timeout_s: float = TIMEOUT_S
+        self,
+        spec: str,
+        words: list[str],
+        *,
+        policy: str = "latest",
+        timeout_s: float = TIMEOUT_S,
+        clocked: bool = True,
     ) -> None:
         if policy not in POLICIES:
             raise InputError(f"policy={policy!r} is unknown; give one of {', '.join(POLICIES)}.")
@@ -103,7 +110,7 @@ class Pipeline(Source):
         self.live = policy == "latest"
         self._index, self._start = 0, 0.0
         try:
-            self._pipeline = start(self.spec, words, self.live)
+            self._pipeline = start(self.spec, words, self.live, clocked)
         except EdgekitError as error:
             raise self._told(error) from error
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.camera.gstreamer_errors import told
-from edgekit.camera.gstreamer_picture import Picture, bgr_rows
+from edgekit.camera.gstreamer_picture import Picture, SenderClock, bgr_rows
 from edgekit.errors import EdgekitError
 
 #: Seconds between two looks at the bus while no picture comes.
@@ -32,15 +32,19 @@ def load_gst() -> Any:
 
 
 class Appsink:
-    """Run `words` and an appsink; the arguments, `pull` and `close` are those of `Launch`."""
+    """Run `words` and an appsink; the arguments, `pull` and `close` are those of `Launch`.
 
-    def __init__(self, gst: Any, spec: str, words: list[str], drop: bool) -> None:
+    `clocked`: a live picture's stamp is the pipeline's time, not what a sender wrote into the stream.
+    """
+
+    def __init__(self, gst: Any, spec: str, words: list[str], drop: bool, clocked: bool) -> None:
         self._gst, self._spec, self._drop = gst, spec, drop
         self.size = (0, 0)
         self.fps: float | None = None
         self.decoder = ""
         self._lock, self._closed = threading.Lock(), False
         self._taken, self._dropped = 0, 0
+        self._clock = SenderClock()
         room = "drop=true max-buffers=1" if drop else "drop=false max-buffers=2"
         tail = (
             "! capsfilter caps=video/x-raw ! videoconvert ! video/x-raw,format=BGR "
@@ -54,7 +58,8 @@ class Appsink:
         self._bus = self._pipeline.get_bus()
         try:
             # A pipeline that is live says so by having nothing to show while it is paused.
-            self._live = self._set(gst.State.PAUSED) == gst.StateChangeReturn.NO_PREROLL
+            live = self._set(gst.State.PAUSED) == gst.StateChangeReturn.NO_PREROLL
+            self._clocked = clocked and live
             self._set(gst.State.PLAYING)
         except BaseException:
             self.close()
@@ -103,22 +108,23 @@ class Appsink:
         # extract_dup, not map: what map returns depends on whether GStreamer's own Python package is there
         data = np.frombuffer(buffer.extract_dup(0, buffer.get_size()), np.uint8)
         image = bgr_rows(self._spec, data, *self.size)
-        none = self._gst.CLOCK_TIME_NONE
-        running = sample.get_segment().to_running_time(self._gst.Format.TIME, buffer.pts)
+        pts = None if buffer.pts == self._gst.CLOCK_TIME_NONE else buffer.pts
         return Picture(
             image if image.flags.writeable else image.copy(),
-            None if buffer.pts == none else buffer.pts / 1e9,
-            self._captured(None if running == none else running),
+            None if pts is None else pts / 1e9,
+            self._captured(sample, pts),
         )
 
-    def _captured(self, running: int | None) -> float:
-        """A live picture's time stamp on our clock; GStreamer's system clock is CLOCK_MONOTONIC, as ours."""
+    def _captured(self, sample: Any, pts: int | None) -> float:
+        """The moment of a picture; GStreamer's system clock is CLOCK_MONOTONIC, as ours."""
         now = time.monotonic()
         clock = self._pipeline.get_clock()
-        if running is None or not self._live or not isinstance(clock, self._gst.SystemClock):
-            return now
-        stamp = (self._pipeline.get_base_time() + running) / 1e9
-        return stamp if now - 60.0 < stamp < now else now  # a camera with a clock of its own
+        if pts is not None and self._clocked and isinstance(clock, self._gst.SystemClock):
+            running = sample.get_segment().to_running_time(self._gst.Format.TIME, pts)
+            stamp = (self._pipeline.get_base_time() + running) / 1e9
+            if now - 60.0 < stamp < now:  # else a camera with a clock of its own
+                return stamp
+        return self._clock.captured(None if pts is None else pts / 1e9)
 
     def _find_decoder(self) -> str:
         elements = self._pipeline.iterate_recurse()

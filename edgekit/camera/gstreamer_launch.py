@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.camera.gstreamer_errors import told
-from edgekit.camera.gstreamer_picture import Picture, bgr_rows
+from edgekit.camera.gstreamer_picture import Picture, SenderClock, bgr_rows
 from edgekit.errors import EdgekitError, MissingError
 
 # The frame of the GStreamer Data Protocol 1.0 as gdppay writes it (gst-plugins-bad, gst/gdp/dataprotocol.c):
@@ -25,8 +25,6 @@ from edgekit.errors import EdgekitError, MissingError
 HEADER = struct.Struct(">4xHIQ44x")
 BUFFER, CAPS = 1, 2
 NO_TIME = 2**64 - 1
-#: Slowest and fastest clock of a sender that is followed, as a share of time.
-DRIFT = 5e-4
 DECODER = re.compile(r"/\w+:([\w-]+)\.GstPad:src: caps = video/x-raw")
 
 
@@ -44,8 +42,7 @@ class Launch:
 
     def __init__(self, spec: str, words: list[str], drop: bool) -> None:
         self._spec = spec
-        self._offset: float | None = None
-        self._last = 0.0
+        self._clock = SenderClock()  # when the child's pipeline began is not known here
         self._log: deque[str] = deque(maxlen=200)
         self._closed = False
         self._lock, self._reading = threading.Lock(), threading.Lock()
@@ -110,7 +107,7 @@ class Launch:
                 elif kind == BUFFER:
                     seconds = None if pts == NO_TIME else pts / 1e9
                     image = bgr_rows(self._spec, payload, *self.size)
-                    return Picture(image, seconds, self._captured(seconds))
+                    return Picture(image, seconds, self._clock.captured(seconds))
         return None
 
     def _exactly(self, count: int, deadline: float) -> Any:
@@ -132,21 +129,6 @@ class Launch:
             self.size = (int(width[1]), int(height[1]))
         rate = re.search(r"framerate=\(fraction\)(\d+)/(\d+)", caps)
         self.fps = int(rate[1]) / int(rate[2]) if rate and int(rate[1]) and int(rate[2]) else None
-
-    def _captured(self, pts: float | None) -> float:
-        """The moment of the picture on our clock.
-
-        The child's time zero is not known here; the quickest picture so far tells it to within the way
-        that a picture takes. A sender's clock may run slow against ours, so the bound may rise a little.
-        """
-        now = time.monotonic()
-        if pts is None:
-            return now
-        if self._offset is None:
-            self._offset = now - pts
-        self._offset = min(self._offset + DRIFT * max(0.0, now - self._last), now - pts)
-        self._last = now
-        return pts + self._offset
 
     def _raise_if_failed(self) -> None:
         """After the end of the pipe: nothing at a clean end or when closed, else the reason."""

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError
+
+#: Slowest and fastest clock of a sender that is followed, as a share of time.
+DRIFT = 5e-4
+
+
+class SenderClock:
+    """Brings time stamps whose zero is unknown onto our clock, to within the way that a picture takes.
+
+    The quickest picture so far tells where zero is. A sender's clock may run slow against ours, so that
+    bound may rise a little.
+    """
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+        self._last = 0.0
+
+    def captured(self, pts: float | None) -> float:
+        """The moment of a picture with time stamp `pts`, on `time.monotonic()`'s clock; now without one."""
+        now = time.monotonic()
+        if pts is None:
+            return now
+        if self._offset is None:
+            self._offset, self._last = now - pts, now
+        self._offset = min(self._offset + DRIFT * (now - self._last), now - pts)
+        self._last = now
+        return pts + self._offset
 
 
 class Picture(NamedTuple):

@@ -1,12 +1,10 @@
-"""Video files and network streams, decoded by PyAV (FFmpeg), whatever cv2 was built with."""
+"""Video files, decoded by PyAV (FFmpeg), whatever cv2 was built with."""
 
 from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from edgekit.camera.source import Source
 from edgekit.errors import InputError, MissingError
 from edgekit.results import Frame
 
-TIMEOUT_S = 10.0
 #: Seconds that `close` waits for a thread that is decoding.
 PATIENCE_S = 1.5
 TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
@@ -207,43 +204,3 @@ class _Round:
 
     def close(self) -> None:
         self._container.close()
-
-
-class Stream(Source):
-    """A network stream (RTSP over TCP, HTTP, …); `t` is `time.monotonic()` when the frame was decoded."""
-
-    live = True
-
-    def __init__(self, url: str) -> None:
-        self._av = _pyav()
-        self.spec = url
-        options = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
-        try:
-            self._container = self._av.open(
-                url, options=options if url.startswith("rtsp") else {}, timeout=(TIMEOUT_S, TIMEOUT_S)
-            )
-        except (self._av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(
-                f"{url} does not open: {_reason(error)}. Check the address, the user name and the network."
-            ) from error
-        if not self._container.streams.video:
-            self._container.close()
-            raise InputError(f"{url} carries no video.")
-        stream = self._container.streams.video[0]
-        self.size = (stream.width, stream.height)
-        rate = stream.average_rate
-        self.fps = float(rate) if rate else None
-
-    def __iter__(self) -> Iterator[Frame]:
-        index = 0
-        try:
-            for picture in self._container.decode(video=0):
-                yield Frame(_upright(picture), index, time.monotonic(), self.spec)
-                index += 1
-        except self._av.FFmpegError as error:
-            self.note = f"the stream broke off after {index} frames: {_reason(error)}"
-
-    def close(self) -> None:
-        """Close the connection."""
-        with suppress(self._av.FFmpegError):
-            self._container.close()
