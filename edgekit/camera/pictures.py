@@ -86,6 +86,8 @@ class Pictures(Source):
         if not self._paths:
             raise InputError(f"{path} holds no pictures; known endings are {', '.join(PICTURES)}.")
         self.length = len(self._paths)
+        self.how = f"OpenCV, {self.length} picture{'s' if self.length > 1 else ''}"
+        self._closed = False
         self._bad: list[str] = []
         first = self._first_readable()
         self.size = (first.shape[1], first.shape[0])
@@ -101,6 +103,8 @@ class Pictures(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self._paths):
+            if self._closed:
+                return
             try:
                 image = read_picture(path)
             except InputError as error:
@@ -110,4 +114,5 @@ class Pictures(Source):
             yield Frame(image, index, float(index), str(path))
 
     def close(self) -> None:
-        """Nothing is held open between two pictures."""
+        """End the iteration; nothing is held open between two pictures."""
+        self._closed = True
