@@ -1,6 +1,26 @@
 // The browser's side of the live picture. Pictures come as binary JPEG. Each one is answered once it has been
 // shown; until then the kernel holds the next ones back. Nothing is kept but the picture on display.
 
+// When a notebook is closed while its kernel runs on, JupyterLab cuts the connection first and removes the
+// views after it: a last word then needs a connection of its own. Elsewhere the kernel notices the silence.
+function sayOnOwnConnection(content, { kernel, comm }) {
+  const config = document.getElementById("jupyter-config-data");
+  if (!config || !kernel) return;
+  const { baseUrl = "/", token = "" } = JSON.parse(config.textContent);
+  const session = String(Math.random());
+  const url = new URL(`${baseUrl}api/kernels/${kernel}/channels`, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  url.search = new URLSearchParams({ session_id: session, ...(token && { token }) });
+  const socket = new WebSocket(url);
+  socket.onopen = () => {
+    const header = { msg_id: session, msg_type: "comm_msg", username: "", session, date: new Date(), version: "5.3" };
+    const data = { method: "custom", content };
+    const rest = { parent_header: {}, metadata: {}, content: { comm_id: comm, data }, buffers: [] };
+    socket.send(JSON.stringify({ channel: "shell", header, ...rest }));
+    setTimeout(() => socket.close(), 2000);
+  };
+}
+
 export default () => {
   let model;
   const page = crypto.randomUUID?.() ?? String(Math.random());
@@ -8,12 +28,13 @@ export default () => {
   let waiting = null; // { number, bitmap } that the next animation frame shows
   let animation = 0;
   let shown = 0;
+  let left = false; // the page is being closed; it becomes hidden after that
 
   const say = (message) => {
     try {
       model.send({ page, hidden: document.hidden, ...message });
     } catch {
-      // The kernel or the connection is gone; the kernel's side stops by itself.
+      if (message.views === 0) sayOnOwnConnection({ page, ...message }, model.get("address"));
     }
   };
   const tellViews = () => say({ kind: "views", views: canvases.size });
@@ -39,7 +60,7 @@ export default () => {
   }
 
   async function receive(message, buffers) {
-    if (message.kind !== "picture" || !canvases.size) return;
+    if (message.kind !== "picture" || !canvases.size || left) return;
     const number = message.number;
     let bitmap;
     try {
@@ -63,10 +84,16 @@ export default () => {
 
   const visibility = () => {
     if (document.hidden) show();
-    if (canvases.size) tellViews();
+    if (canvases.size && !left) tellViews();
   };
-  const leave = () => say({ kind: "views", views: 0 });
-  const comeBack = () => canvases.size && tellViews();
+  const leave = () => {
+    left = true;
+    say({ kind: "views", views: 0 });
+  };
+  const comeBack = () => {
+    if (left && canvases.size) tellViews();
+    left = false;
+  };
 
   return {
     initialize(context) {

@@ -36,6 +36,7 @@ class Picture(AnyWidget):
         flow: what the browser has said, and whether it has room for a picture.
         heard_on_main_thread: the browser's messages come on the main thread, so that they wait while a cell
             runs (kernels without subshells).
+        moved: called when the browser's messages begin to come on another thread.
 
     Raises:
         InputError: `side` or `quality` makes no sense.
@@ -46,6 +47,7 @@ class Picture(AnyWidget):
     label = traitlets.Unicode("Live picture").tag(sync=True)
     hint = traitlets.Unicode("").tag(sync=True)
     side = traitlets.Int(640).tag(sync=True)
+    address = traitlets.Dict().tag(sync=True)
 
     def __init__(self, side: int = 640, quality: int = 80) -> None:
         if not 16 <= side <= 8192:
@@ -53,12 +55,18 @@ class Picture(AnyWidget):
         if not 1 <= quality <= 100:
             raise InputError(f"quality={quality} makes no sense; give 1 to 100.")
         self.flow = Flow()
-        self.heard_on_main_thread = False
+        self.moved: Callable[[], None] = lambda: None
+        self._thread: threading.Thread | None = None
         self._quality = quality
         self._jpeg: bytes | None = None
         self._context = contextvars.copy_context()
         super().__init__(side=side)
+        self.address = {"kernel": _kernel_id(), "comm": self.model_id}
         self.on_msg(self._hear)
+
+    @property
+    def heard_on_main_thread(self) -> bool:
+        return self._thread is threading.main_thread()
 
     def reply(self, call: Callable[..., Any], *args: Any) -> Any:
         """Call something that sends to the browser, as a reply to what it said last.
@@ -70,7 +78,9 @@ class Picture(AnyWidget):
 
     def _hear(self, _: Any, message: dict[str, Any], __: Any) -> None:
         self._context = contextvars.copy_context()
-        self.heard_on_main_thread = threading.current_thread() is threading.main_thread()
+        before, self._thread = self._thread, threading.current_thread()
+        if before is not None and before is not self._thread:
+            self.moved()
         page, hidden = str(message.get("page")), bool(message.get("hidden"))
         if message.get("kind") == "shown":
             self.flow.shown(page, int(message.get("number", 0)), hidden)
@@ -88,6 +98,16 @@ class Picture(AnyWidget):
         assert done
         self._jpeg = jpeg.tobytes()
         self.reply(self._deliver, self._jpeg)
+
+
+def _kernel_id() -> str:
+    """The kernel's id as Jupyter's server knows it: a part of its connection file's name; "" outside."""
+    from ipykernel.connect import get_connection_file
+
+    try:
+        return Path(get_connection_file()).stem.removeprefix("kernel-")
+    except RuntimeError:
+        return ""
 
 
 class ToBrowser:

@@ -45,6 +45,7 @@ class LiveView(widgets.VBox):
         self.session = session
         self._open_task, self._power = open_task, power
         self._picture = Picture(side, quality)
+        self._picture.moved = self._redirect
         self._screen = ToBrowser(self._picture)
         self._settings = Settings()
         self._recording: Recording | None = None
@@ -82,6 +83,14 @@ class LiveView(widgets.VBox):
         button = widgets.Button(description=text, icon=icon, tooltip=tooltip, layout=layout)
         button.on_click(lambda _: click())
         return button
+
+    def _redirect(self) -> None:
+        """Let clicks and moves, too, come where the picture's answers come now: see `Picture.reply`."""
+        todo: list[widgets.Widget] = [*self.children]
+        for widget in todo:
+            todo += getattr(widget, "children", ())
+            if getattr(widget, "description", ""):
+                widget.send_state("description")
 
     # frames begin and end
 

@@ -72,9 +72,9 @@ def free_soon(page):
 
 
 def found(page):
-    """The count under the picture."""
-    words = page.text().split(" found")[0].split()
-    return int(words[-1])
+    """The count under the picture; None before there is one."""
+    before, words, _ = page.text().partition(" found")
+    return int(before.split()[-1]) if words else None
 
 
 def test_start_see_it_move_set_it_and_stop(show):
@@ -132,8 +132,8 @@ def close_page(page):
 
 
 def close_notebook(page):
+    # save() gives a promise, which evaluate waits for: else the page asks whether to save
     page.page.evaluate("window.jupyterapp.shell.currentWidget.context.save()")
-    page.command("docmanager:save")
     page.page.evaluate("window.jupyterapp.shell.currentWidget.close()")
 
 
