@@ -10,7 +10,7 @@ from edgekit.camera.gstreamer import TIMEOUT_S
 from edgekit.camera.gstreamer_errors import masked
 from edgekit.camera.source import Source
 from edgekit.camera.stream_errors import av_error, explained
-from edgekit.camera.video import _pyav, _reason, _upright
+from edgekit.camera.video import pyav, reason, upright
 from edgekit.errors import InputError
 from edgekit.results import Frame
 from edgekit.slots import Slot
@@ -36,7 +36,7 @@ class AvStream(Source):
         timeout_s: float = TIMEOUT_S,
         policy: str = "latest",
     ) -> None:
-        self._av = _pyav()
+        self._av = pyav()
         self.spec, self.policy, self.live = masked(url), policy, policy == "latest"
         options = {}
         if self.live:
@@ -46,7 +46,7 @@ class AvStream(Source):
         try:
             self._container = self._av.open(url, options=options, timeout=(timeout_s, timeout_s))
         except (self._av.FFmpegError, OSError, ValueError) as error:
-            raise explained(url, av_error(url, error, _reason(error), timeout_s)) from error
+            raise explained(url, av_error(url, error, reason(error), timeout_s)) from error
         try:
             if not self._container.streams.video:
                 raise InputError(f"{self.spec} carries no video.")
@@ -86,11 +86,11 @@ class AvStream(Source):
             for picture in self._container.decode(video=0):
                 now = time.monotonic()
                 t = now if self.live or picture.time is None else float(picture.time)
-                if not self._slot.put(Frame(_upright(picture), index, t, self.spec, captured=now)):
+                if not self._slot.put(Frame(upright(picture), index, t, self.spec, captured=now)):
                     break
                 index += 1
         except self._av.FFmpegError as error:
-            self.note = f"{self.spec} broke off after {index} frames: {masked(_reason(error))}."
+            self.note = f"{self.spec} broke off after {index} frames: {masked(reason(error))}."
         except BaseException as error:
             self._slot.end(error)
         finally:

@@ -174,6 +174,8 @@ class UsbCamera(Source):
 
     def _next(self, index: int, good: float) -> Filled | None:
         """The next picture; None when closed, unplugged, or without a good one since `good` for too long."""
+        if self._closed:  # without the lock, which a driver that hangs may keep
+            return None
         with self._lock:
             while not self._closed and self._buffers is not None:
                 silent = time.monotonic() - good

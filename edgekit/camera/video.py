@@ -22,7 +22,8 @@ PATIENCE_S = 1.5
 TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
-def _pyav() -> Any:
+def pyav() -> Any:
+    """The module `av`, quiet; MissingError where it is not installed."""
     try:
         import av
     except ImportError as error:
@@ -31,11 +32,12 @@ def _pyav() -> Any:
     return av
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """FFmpeg's words for what went wrong."""
     return str(getattr(error, "strerror", None) or error).rstrip(".")
 
 
-def _upright(frame: Any) -> NDArray[np.uint8]:
+def upright(frame: Any) -> NDArray[np.uint8]:
     """A decoded frame as uint8 BGR, turned as a phone's rotation note asks."""
     image = frame.to_ndarray(format="bgr24")
     turn = round(getattr(frame, "rotation", 0)) % 360
@@ -129,13 +131,13 @@ class _Round:
     """One go through a file: `pictures` gives (uint8 BGR, seconds since the first picture)."""
 
     def __init__(self, spec: str) -> None:
-        self._av = _pyav()
+        self._av = pyav()
         self.note = ""
         try:
             self._container = self._av.open(spec)
         except (self._av.FFmpegError, OSError, ValueError) as error:
             raise InputError(
-                f"{spec} does not open as a video: {_reason(error)}. It is cut short or of an unknown kind."
+                f"{spec} does not open as a video: {reason(error)}. It is cut short or of an unknown kind."
             ) from error
         try:
             self._begin(spec)
@@ -171,7 +173,7 @@ class _Round:
                 try:
                     decoded = packet.decode()
                 except self._av.FFmpegError as error:
-                    broken = _reason(error)
+                    broken = reason(error)
                     continue  # a damaged packet; what follows it may be whole
                 for picture in decoded:
                     when = picture.time if picture.time is not None else count / (self.fps or 25.0)
@@ -179,9 +181,9 @@ class _Round:
                     t = max(0.0, when - start)
                     damaged += bool(picture.is_corrupt)
                     count += 1
-                    yield _upright(picture), t
+                    yield upright(picture), t
         except self._av.FFmpegError as error:
-            broken = _reason(error)
+            broken = reason(error)
         self.note = self._said(count, t, damaged, broken)
 
     def _said(self, count: int, t: float, damaged: int, broken: str | None) -> str:
