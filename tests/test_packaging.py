@@ -35,6 +35,8 @@ def test_the_wheel_holds_what_the_kit_needs_and_nothing_that_was_made_here(wheel
         "edgekit/samples/people.mp4",
         "edgekit/samples/people.jpg",
         "edgekit/cli.py",
+        "edgekit/live/picture.js",
+        "edgekit/live/picture.css",
     ):
         assert name in names
     assert not [n for n in names if "built" in n or "downloads" in n or n.startswith("tests/")]
