@@ -109,6 +109,8 @@ class UsbCamera(Source):
         self.fps = self.mode.fps
         self.how = f"V4L2 {self.mode}, {exposed} ({self.camera.name})"
         self.note = self._difference(wanted, fps)
+        if isinstance(exposure, (int, float)) and self.fps and exposure > 1000 / self.fps:
+            self.note = f"an exposure of {exposure:g} ms allows {1000 / exposure:.3g} FPS at most"
 
     def _refuse_other_kinds(self) -> None:
         kind = self.camera.kind

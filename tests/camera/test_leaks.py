@@ -12,7 +12,6 @@ import numpy as np
 import psutil
 import pytest
 from clips import make_video, moving_square
-from v4l2_emulation import Cameras, build
 
 from edgekit import open_source
 
@@ -93,10 +92,7 @@ def test_files_that_do_not_open(tmp_path):
         "refused(size=(1, 1))",
     ],
 )
-def test_usb_cameras(tmp_path, use):
-    dev = tmp_path / "dev"
-    dev.mkdir()
-    cameras = Cameras(dev, build(tmp_path))
+def test_usb_cameras(cameras, use):
     cameras.plug_in()
     said = cameras.run(f"""
         import gc

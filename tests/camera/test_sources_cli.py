@@ -7,19 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from v4l2_emulation import ROOT, Cameras, build
+from v4l2_emulation import ROOT
 
 from edgekit import InputError, open_source
 from edgekit.camera.v4l2_modes import Mode
 from edgekit.sources_cli import OPENERS, options, sources, summary
-
-
-@pytest.fixture
-def cameras(tmp_path):
-    dev = tmp_path / "dev"
-    dev.mkdir()
-    return Cameras(dev, build(tmp_path))
-
 
 LIST = """
     from dataclasses import asdict

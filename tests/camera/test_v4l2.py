@@ -7,35 +7,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from v4l2_emulation import WEBCAM, Cameras, build
+from v4l2_emulation import WEBCAM
 
 from edgekit import InputError, MissingError
 from edgekit.camera import v4l2_ioctl as v4l2
 from edgekit.camera.v4l2_modes import Mode, choose
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("emulation"))
-
-
-@pytest.fixture(scope="session")
-def films(tmp_path_factory, library):
-    """The pictures, made once."""
-    dev = tmp_path_factory.mktemp("films")
-    Cameras(dev, library)
-    return dev / "frames"
-
-
-@pytest.fixture
-def cameras(tmp_path, library, films):
-    dev = tmp_path / "dev"
-    dev.mkdir()
-    (dev / "frames").mkdir()
-    for mode in films.iterdir():
-        (dev / "frames" / mode.name).symlink_to(mode)
-    return Cameras(dev, library)
-
 
 HEADER_CHECK = r"""
 #include <linux/videodev2.h>
@@ -161,6 +137,12 @@ def test_raw_formats_and_longer_rows(cameras, form, padding):
     """)
     assert said["off"] < 4
     assert said["how"] == f"V4L2 {form} 192×108 at 30 FPS, exposure not told (Raw)"
+
+
+def test_an_exposure_longer_than_a_frame_says_what_it_costs(cameras):
+    cameras.plug_in()
+    assert read(cameras, "exposure=100")["note"] == "an exposure of 100 ms allows 10 FPS at most"
+    assert read(cameras, "exposure=33")["note"] == ""
 
 
 def test_an_exposure_stays_in_the_camera_and_is_told(cameras):

@@ -68,6 +68,9 @@ class Cameras:
     def __init__(self, dev: Path, library: Path) -> None:
         self.dev = dev
         self._library = library
+
+    def film_all(self) -> None:
+        """Write the pictures of `WEBCAM`."""
         for mode in ("MJPG_160x120", "MJPG_320x240", "YUYV_160x120"):
             self.film(mode)
 
