@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,10 @@ PATIENCE_S = 1.8
 
 def load_gst() -> Any:
     """The `Gst` module, started, or None where PyGObject, GStreamer's or appsink's description is missing."""
+    # GStreamer brings libunwind along. Mixed with libgcc's unwinding it ends the process at the first C++
+    # exception (seen in srtsrc); with libgcc's in front everybody uses that one.
+    with suppress(OSError):
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     try:
         import gi
 

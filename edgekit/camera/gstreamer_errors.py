@@ -6,30 +6,18 @@ import re
 
 from edgekit.errors import EdgekitError, InputError, MissingError
 
-#: Which Debian and Ubuntu package holds an element, by the beginning of its name (dpkg -S on Debian 12).
-PACKAGES = (
-    (
-        r"nvargus|nvvidconv|nvv4l2|nv3d|nvjpeg|nveglglessink",
-        "nvidia-l4t-gstreamer, which only a Jetson has (JetPack)",
-    ),
-    (r"avdec_|avenc_|avdemux_|libav", "gstreamer1.0-libav"),
-    (r"x264enc|asfdemux|dvd", "gstreamer1.0-plugins-ugly"),
-    (
-        r"h26[45]parse|gdp|srt|ts(demux|parse)|mpegtsmux|openh264|x265|hls|dash|rtmp|webrtc|fdk|jpegparse|av1"
-        r"|mpegvideoparse|mpeg4videoparse|vp9parse|uvc|v4l2codecs|qroverlay",
-        "gstreamer1.0-plugins-bad",
-    ),
-    (r"timeoverlay|clockoverlay|textoverlay|ximage|xvimage", "gstreamer1.0-x"),
-    (
-        r"rtsp|rtp|udp|soup|v4l2|jpeg|png|vp[89]|multipart|multifile|matroska|qt|mp4|avi|flv|y4m|wav|videoflip"
-        r"|videocrop|videobox|videobalance|deinterlace|alpha|autovideo|pulse|flac|image",
-        "gstreamer1.0-plugins-good",
-    ),
-    (
-        r"video|audio|decodebin|uridecodebin|uri|parsebin|app|tcp|playbin|ogg|theora|vorbis|raw",
-        "gstreamer1.0-plugins-base",
-    ),
-)
+#: Which Debian and Ubuntu package holds the elements that people meet most.
+PACKAGES = {
+    "base": "videoconvert videoscale videorate videotestsrc audiotestsrc decodebin decodebin3 uridecodebin "
+    "uridecodebin3 parsebin playbin appsink appsrc tcpclientsrc theoradec oggdemux rawvideoparse",
+    "good": "rtspsrc rtpbin rtpjitterbuffer rtph264depay rtph265depay rtpjpegdepay rtpvp8depay rtpvp9depay "
+    "udpsrc souphttpsrc v4l2src jpegdec jpegenc pngdec vp8dec vp9dec multipartdemux multifilesrc flvdemux "
+    "matroskademux qtdemux avidemux videoflip videocrop videobox videobalance deinterlace imagefreeze",
+    "bad": "h264parse h265parse gdppay srtsrc tsdemux tsparse openh264dec openh264enc x265enc hlsdemux "
+    "dashdemux rtmp2src jpegparse av1parse vp9parse mpegvideoparse mpeg4videoparse y4mdec",
+    "ugly": "x264enc asfdemux",
+}
+JETSON = "nvarguscamerasrc nvvidconv nvv4l2decoder nvv4l2h264enc nvv4l2camerasrc nvjpegdec nvjpegenc"
 ARGUS_CURE = "cure: sudo systemctl restart nvargus-daemon"
 #: Log lines of nvarguscamerasrc and libargus, as users of JetPack 4 to 6 have posted them.
 ARGUS = (
@@ -65,10 +53,16 @@ def masked(text: str) -> str:
 
 def package_of(element: str) -> str:
     """How to get a GStreamer element: an apt command where it is known which package holds it."""
-    for pattern, package in PACKAGES:
-        if re.match(pattern, element):
-            return f"it is in {package}" if " " in package else f"cure: sudo apt install {package}"
-    return "see which package holds it: apt-file search gstreamer, or check its spelling"
+    if element in JETSON.split():
+        return "it is in nvidia-l4t-gstreamer, which only a Jetson has (JetPack)"
+    if element in ("timeoverlay", "clockoverlay", "textoverlay"):
+        return "cure: sudo apt install gstreamer1.0-x"
+    if element.startswith(("avdec_", "avenc_", "avdemux_", "avmux_")):
+        return "cure: sudo apt install gstreamer1.0-libav"
+    for name, elements in PACKAGES.items():
+        if element in elements.split():
+            return f"cure: sudo apt install gstreamer1.0-plugins-{name}"
+    return "check its spelling, or ask which package holds it: apt-file search gstreamer"
 
 
 def told(spec: str, log: str) -> EdgekitError:

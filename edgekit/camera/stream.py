@@ -110,7 +110,8 @@ class GstStream(Pipeline):
     """A stream by GStreamer, always the newest picture; arguments and errors as `open_stream`.
 
     decodebin takes the decoder of the highest rank, on a Jetson nvv4l2decoder, whose pictures
-    nvvidconv brings into ordinary memory.
+    nvvidconv brings into ordinary memory. Who joins in between two key frames of a camera may see grey
+    pictures until the next one.
     """
 
     def __init__(
