@@ -17,7 +17,7 @@ NOTHING = Detections()
 
 
 def frames(count):
-    return [Frame(np.full((48, 64, 3), 5 * i, np.uint8), i, i / 10, "test") for i in range(count)]
+    return [Frame(np.full((48, 64, 3), 4 * i, np.uint8), i, i / 10, "test") for i in range(count)]
 
 
 @pytest.fixture(autouse=True)
