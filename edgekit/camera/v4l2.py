@@ -17,7 +17,7 @@ from pathlib import Path
 from edgekit.camera import v4l2_find as find
 from edgekit.camera import v4l2_ioctl as v4l2
 from edgekit.camera.source import Source
-from edgekit.camera.v4l2_buffers import Buffers, Filled, wait_readable, wake_up
+from edgekit.camera.v4l2_buffers import Buffers, Filled, wait_readable
 from edgekit.camera.v4l2_exposure import apply_exposure
 from edgekit.camera.v4l2_modes import SAME_RATE, Mode, choose, modes
 from edgekit.errors import MissingError
@@ -25,6 +25,7 @@ from edgekit.results import Frame
 
 #: Seconds without a frame after which `state` says so, and after which the camera counts as dead.
 SILENCE_S, DEAD_S = 2.0, 10.0
+LOOK_S = 0.1  # how often a wait for a frame looks whether it was closed
 #: Seconds that `close` waits for the driver. One whose device went away may hang far longer.
 PATIENCE_S = 1.8
 
@@ -64,7 +65,6 @@ class UsbCamera(Source):
         self._lock = threading.Lock()  # held while a thread waits for and decodes a frame
         self._closed = False
         self._once = threading.Lock()  # taken by the one call of `close` that does the work
-        self._wake = wake_up()
         self._fd = -1
         self._buffers: Buffers | None = None
         try:
@@ -191,7 +191,7 @@ class UsbCamera(Source):
                     filled = self._buffers.take()
                     if filled is not None:
                         return filled
-                    wait_readable(self._fd, self._wake, SILENCE_S / 4)
+                    wait_readable(self._fd, LOOK_S)
                 except OSError as error:
                     gone = error.errno == errno.ENODEV
                     words = "was unplugged" if gone else f"failed ({error.strerror or error})"
@@ -204,7 +204,6 @@ class UsbCamera(Source):
         if not self._once.acquire(blocking=False):
             return
         self._closed = True
-        os.eventfd_write(self._wake, 1)
         # a thread of its own, since a driver may hang in the calls below
         thread = threading.Thread(target=self._free, name="edgekit-usb-close", daemon=True)
         thread.start()
@@ -220,7 +219,6 @@ class UsbCamera(Source):
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
-            os.close(self._wake)
 
 
 def open_usb(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import os
+import select
 import time
 from ctypes import c_int32
 from dataclasses import dataclass
@@ -112,16 +112,8 @@ class Buffers:
             v4l2.call(self._fd, "REQBUFS", v4l2.RequestBuffers(0, v4l2.CAPTURE, v4l2.MMAP))
 
 
-def wait_readable(fd: int, wake: int, seconds: float) -> bool:
-    """Wait until `fd` has something or `wake` was written to; False where neither came in time."""
-    import select
-
+def wait_readable(fd: int, seconds: float) -> None:
+    """Wait until the camera has something to say, at most so long."""
     poller = select.poll()
     poller.register(fd, select.POLLIN)
-    poller.register(wake, select.POLLIN)
-    return bool(poller.poll(max(0.0, seconds) * 1000))
-
-
-def wake_up() -> int:
-    """A descriptor that `os.eventfd_write` makes readable."""
-    return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    poller.poll(seconds * 1000)

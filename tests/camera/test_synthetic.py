@@ -57,6 +57,13 @@ def test_the_number_survives_jpeg_and_half_the_size(size, quality):
         assert read_number(half) == index
 
 
+@pytest.mark.parametrize(("gain", "offset"), [(0.4, 0), (0.4, 150), (1, 20)])
+def test_the_number_is_read_dim_and_bright(gain, offset):
+    for index in (3, 700_000):
+        image = np.clip(paint(index).astype(float) * gain + offset, 0, 255).astype(np.uint8)
+        assert read_number(image) == index
+
+
 def test_the_number_survives_h264(tmp_path):
     frames = [paint(i, (320, 240)) for i in range(60)]
     clip = make_video(tmp_path / "clip.mp4", frames, fps=30, crf="30")
