@@ -64,7 +64,9 @@ def pipeline(
         raise InputError(f"flip={flip!r} is unknown; give {listed}.")
     if not isinstance(fps, int | float) or not 1 <= fps <= 1000:
         raise InputError(f"fps={fps!r} must be a number of frames a second between 1 and 1000.")
-    rate = Fraction(fps).limit_denominator(1001)  # 29.97 is 30000/1001
+    rate = Fraction(fps).limit_denominator(100)
+    if rate.denominator > 1 and abs(fps - round(fps) / 1.001) < 0.01:  # 29.97 is 30000/1001
+        rate = Fraction(round(fps) * 1000, 1001)
     out_width, out_height = (height, width) if flip in SWAPPED else (width, height)
     source = ["nvarguscamerasrc", f"sensor-id={sensor}"]
     if mode is not None:

@@ -116,7 +116,9 @@ class Pipeline(Source):
         try:
             first = self._pull()
             if first is None:
-                raise self._told(InputError(f"{self.spec} ended before its first picture."))
+                reason = told(self.spec, self._pipeline.log)
+                ended = InputError(f"{self.spec} ended before its first picture.")
+                raise self._told(reason if isinstance(reason, MissingError) else ended)
         except BaseException:
             self._pipeline.close()
             raise

@@ -40,8 +40,11 @@ def load_gst() -> Any:
 class Appsink:
     """Run `words` and an appsink; the arguments, `pull` and `close` are those of `Launch`.
 
-    `clocked`: a live picture's stamp is the pipeline's time, not what a sender wrote into the stream.
+    `log` stays empty: in this process, elements talk to the terminal. `clocked`: a live picture's stamp is the
+    pipeline's time, not what a sender wrote into the stream.
     """
+
+    log = ""
 
     def __init__(self, gst: Any, spec: str, words: list[str], drop: bool, clocked: bool) -> None:
         self._gst, self._spec, self._drop = gst, spec, drop

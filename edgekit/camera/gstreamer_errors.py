@@ -99,7 +99,7 @@ def told(spec: str, log: str) -> EdgekitError:
             f"{name} is no GStreamer pipeline: {reason[1].rstrip('.') if reason else 'syntax error'}."
         )
     for pattern, sentence in ARGUS:
-        if ("rgus" in log or "nvcamera" in log) and re.search(pattern, log):
+        if ("rgus" in log or spec.startswith("csi")) and re.search(pattern, log):
             return MissingError(f"{name}: {sentence}; {ARGUS_CURE}.")
     return _while_running(name, log)
 

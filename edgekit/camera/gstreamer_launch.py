@@ -86,6 +86,11 @@ class Launch:
                 elif (found := DECODER.search(line)) and "dec" in found[1] and not self.decoder:
                     self.decoder = re.sub(r"-\d+$|(?<!\d)\d$", "", found[1])
 
+    @property
+    def log(self) -> str:
+        """The last lines that the child has said."""
+        return "\n".join(self._log.copy())
+
     def pull(self, timeout_s: float) -> Picture | None:
         """The next picture; None when the pipeline has ended or was closed.
 
@@ -137,8 +142,7 @@ class Launch:
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(2.0)
         self._text.join(1.0)
-        code = self._child.poll()
-        log = "\n".join(self._log)
+        code, log = self._child.poll(), self.log
         if self._closed or (code == 0 and "ERROR:" not in log):
             return
         if code is not None and code < 0 and "ERROR:" not in log:
