@@ -72,7 +72,7 @@ class LiveView(widgets.VBox):
         row = widgets.Layout(flex_flow="row wrap", grid_gap="2px 4px", margin="4px 0", align_items="center")
         lines = [self._state, self._engine, self._power_line, self._error]
         children = [self._picture, self._figures, widgets.HBox(bar, layout=row), self._settings.box, *lines]
-        super().__init__(children)
+        super().__init__(children, layout=widgets.Layout(max_width=f"{max(side, 480)}px"))
         self.add_class("edgekit-live")
         self.cell = life.watch(self)
         session.add(self._open_screen)

@@ -168,6 +168,13 @@ class Lab:
         """Ids of the running kernels."""
         return [kernel["id"] for kernel in self.api("GET", "kernels")]
 
+    def pids(self) -> list[int]:
+        """The server's process and all below it, kernels included."""
+        import psutil
+
+        server = psutil.Process(self._server.pid)
+        return [process.pid for process in (server, *server.children(recursive=True))]
+
     @contextmanager
     def open(self, name: str, width: int = 1100, height: int = 900) -> Iterator[LabPage]:
         """Open a notebook of `work` in a page of its own; its kernel ends with it."""

@@ -222,8 +222,7 @@ def test_a_slow_browser_gets_fewer_pictures_and_nothing_grows(show, lab):
         " window.createImageBitmap = async (blob) => {"
         "   await new Promise((done) => setTimeout(done, 500)); return decode(blob); }; }"
     )
-    processes = psutil.Process(lab._server.pid)
-    tree = [processes, *processes.children(recursive=True)]
+    tree = [psutil.Process(pid) for pid in lab.pids()]
     memory = lambda: sum(process.memory_info().rss for process in tree)  # noqa: E731
     time.sleep(3)
     before, size = page.shown(), memory()
