@@ -64,7 +64,6 @@ class UsbCamera(Source):
         self.spec = str(self._node)
         self._lock = threading.Lock()  # held while a thread waits for and decodes a frame
         self._closed = False
-        self._once = threading.Lock()  # taken by the one call of `close` that does the work
         self._fd = -1
         self._buffers: Buffers | None = None
         try:
@@ -201,7 +200,7 @@ class UsbCamera(Source):
 
     def close(self) -> None:
         """Free the camera; a thread that waits for a frame gets none."""
-        if not self._once.acquire(blocking=False):
+        if self._closed:
             return
         self._closed = True
         # a thread of its own, since a driver may hang in the calls below

@@ -89,7 +89,7 @@ class VideoFile(Source):
             finally:
                 if self._pace.stopped:
                     self._free()
-        if got is None:
+        if got is None or self._pace.stopped:
             return None
         self._last = self._offset + got[1]
         return got[0], self._last

@@ -219,6 +219,34 @@ def test_closing_from_another_thread_ends_the_frames(tmp_path, how):
     assert count == 1 if how == "waiting" else count > COUNT
 
 
+def test_a_frame_that_takes_long_does_not_hold_close_up(clip, monkeypatch):
+    """The thread that decodes it then closes the file itself."""
+    monkeypatch.setattr("edgekit.camera.video.PATIENCE_S", 0.1)
+    source = VideoFile(clip)
+    inner = source._round
+    decoding, go_on = threading.Event(), threading.Event()
+
+    def slow():
+        decoding.set()
+        go_on.wait(10)
+        yield from inner_pictures
+
+    inner_pictures, inner.pictures = inner.pictures, slow()
+    got: list[int] = []
+    thread = threading.Thread(target=lambda: got.extend(frame.index for frame in source))
+    thread.start()
+    assert decoding.wait(10)
+    source.close()
+    assert thread.is_alive()
+    go_on.set()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert got == []
+    assert source._round is None
+    with pytest.raises(Exception, match=r"."):
+        inner._container.seek(0)  # closed
+
+
 def test_a_closed_file_gives_no_frames(clip):
     source = VideoFile(clip)
     source.close()
