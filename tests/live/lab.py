@@ -168,6 +168,11 @@ class Lab:
         """Ids of the running kernels."""
         return [kernel["id"] for kernel in self.api("GET", "kernels")]
 
+    @property
+    def browser_version(self) -> str:
+        """Of Chromium."""
+        return str(self.browser.version)
+
     def pids(self) -> list[int]:
         """The server's process and all below it, kernels included."""
         import psutil
