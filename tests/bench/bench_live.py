@@ -1,9 +1,9 @@
-"""Pictures a second that a browser shows, and what each costs the kernel: the live view, jupyter_rfb, ipywidgets.Image.
+"""Pictures a second that a browser shows, and their cost: the live view, jupyter_rfb, ipywidgets.Image.
 
     python tests/bench/bench_live.py [--seconds 8] [--rounds 3]
 
 One JupyterLab page in headless Chromium shows the same 640×480 pictures three ways, one after the other, each
-as fast as it can; the rounds take turns. jupyter_rfb is no part of the kit: pip install jupyter_rfb simplejpeg
+as fast as it can; the ways take turns. jupyter_rfb is no part of the kit: pip install jupyter_rfb simplejpeg
 """
 
 from __future__ import annotations
@@ -123,10 +123,9 @@ def measure(page, way: str, seconds: float) -> dict[str, float]:
     first, start = shown(), time.monotonic()
     time.sleep(seconds - 1)
     rate = (shown() - first) / (time.monotonic() - start)
-    time.sleep(max(0.0, seconds + 0.5 - (time.monotonic() - start)))
-    # How long pictures still come after the last one was sent: what had piled up.
-    end, count = time.monotonic(), shown()
-    last = end
+    end = start + seconds  # of sending; what comes later had piled up (an overrun page answers late, too)
+    time.sleep(max(0.0, end - time.monotonic()))
+    count, last = shown(), time.monotonic()
     while time.monotonic() - last < 1.5:
         if (now := shown()) != count:
             count, last = now, time.monotonic()
@@ -143,14 +142,12 @@ def measure(page, way: str, seconds: float) -> dict[str, float]:
         "sent": cost["sent"] / seconds,
         "own": cost["own"] / sent * 1e3,
         "total": cost["total"] / max(1.0, rate * seconds) * 1e3,
-        "late": last - end,
+        "late": max(0.0, last - end),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description="The live view next to two other ways to show pictures.")
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
@@ -172,18 +169,9 @@ def main() -> None:
                 for way in ways:
                     rows[way].append(measure(page, way, args.seconds))
         browser = lab.browser_version
-    names = (
-        "jupyterlab",
-        "ipykernel",
-        "ipywidgets",
-        "anywidget",
-        "jupyter_rfb",
-        "simplejpeg",
-        "opencv-python",
-    )
-    versions = [
-        f"{name} {metadata.version(name)}" for name in names if importlib.util.find_spec("jupyter_rfb")
-    ]
+    names = ["jupyterlab", "ipykernel", "ipywidgets", "anywidget", "opencv-python"]
+    names += ["jupyter_rfb", "simplejpeg"] * ("jupyter_rfb" in ways)
+    versions = [f"{name} {metadata.version(name)}" for name in names]
     print(f"640×480, JPEG quality 80, {args.seconds:g} s, median of {args.rounds} rounds; Chromium {browser}")
     print(f"Python {platform.python_version()}, {platform.machine()}; {', '.join(versions)}")
     print(f"{'':<18}{'shown/s':>9}{'sent/s':>9}{'ms/sent':>9}{'ms/shown':>10}{'late s':>8}")
@@ -193,9 +181,7 @@ def main() -> None:
             f"{way:<18}{middle['shown']:>9.1f}{middle['sent']:>9.1f}{middle['own']:>9.2f}"
             f"{middle['total']:>10.2f}{middle['late']:>8.1f}"
         )
-    print(
-        "ms/sent: CPU time of encoding and sending one; ms/shown: CPU time of the whole kernel for each one shown;"
-    )
+    print("ms/sent: CPU time of encoding and sending one; ms/shown: of the whole kernel for each one shown;")
     print("late: how long pictures still came after the last was sent")
 
 
