@@ -102,11 +102,15 @@ class Picture(AnyWidget):
 
 def _kernel_id() -> str:
     """The kernel's id as Jupyter's server knows it: a part of its connection file's name; "" outside."""
+    from IPython.core.getipython import get_ipython
+
+    if getattr(get_ipython(), "kernel", None) is None:  # type: ignore[no-untyped-call]
+        return ""
     from ipykernel.connect import get_connection_file
 
     try:
         return Path(get_connection_file()).stem.removeprefix("kernel-")
-    except RuntimeError:
+    except RuntimeError:  # a kernel inside another program has none
         return ""
 
 

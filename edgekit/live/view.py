@@ -32,6 +32,8 @@ class LiveView(widgets.VBox):
         cell: id of the notebook cell that made the view, or None.
     """
 
+    _shut = True  # until it is whole: ipywidgets closes what could not be made
+
     def __init__(
         self,
         session: Session,
@@ -54,7 +56,6 @@ class LiveView(widgets.VBox):
         self._asked = 0.0
         self._ticker: threading.Thread | None = None
         self._lock = threading.RLock()
-        self._shut = False
 
         self._start = self._button("Start", "play", "Open the source and begin", self._on_start)
         self._stop = self._button("Stop", "stop", "End, and free the source", self._on_stop)
@@ -73,6 +74,7 @@ class LiveView(widgets.VBox):
         lines = [self._state, self._engine, self._power_line, self._error]
         children = [self._picture, self._figures, widgets.HBox(bar, layout=row), self._settings.box, *lines]
         super().__init__(children, layout=widgets.Layout(max_width=f"{max(side, 480)}px"))
+        self._shut = False
         self.add_class("edgekit-live")
         self.cell = life.watch(self)
         session.add(self._open_screen)
