@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 import re
-from urllib.parse import urlsplit
+import urllib.request
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from edgekit.camera.gstreamer import TIMEOUT_S, Pipeline, has_element, route
 from edgekit.camera.gstreamer_errors import masked
 from edgekit.camera.reconnect import Reconnecting
 from edgekit.camera.source import Source
 from edgekit.camera.stream_av import AvStream
-from edgekit.camera.stream_errors import explained
+from edgekit.camera.stream_errors import PROBE_S, explained
 from edgekit.errors import EdgekitError, InputError, MissingError
 
 #: A path that ends so is a file on a web server: it has an end, and every picture of it is wanted.
@@ -118,16 +121,38 @@ class GstStream(Pipeline):
         self, url: str, *, transport: str = "tcp", latency_ms: int = 100, timeout_s: float = TIMEOUT_S
     ) -> None:
         self._url = url
-        words = stream_words(url, transport, latency_ms, has_element("nvv4l2decoder", "nvvidconv"))
-        clocked = url.lower().startswith("rtsp")  # what a demuxer stamps is the sender's time, not ours
+        jetson = has_element("nvv4l2decoder", "nvvidconv")
+        words = stream_words(url, transport, latency_ms, jetson, parted=_is_parted(url))
+        # what a demuxer stamps is the sender's time, not ours
+        clocked = url.lower().startswith("rtsp") or "multipartdemux" in words
         super().__init__(url, words, timeout_s=timeout_s, clocked=clocked)
 
     def _told(self, error: EdgekitError) -> EdgekitError:
         return explained(self._url, error)
 
 
-def stream_words(url: str, transport: str, latency_ms: int, jetson: bool) -> list[str]:
-    """The pipeline up to raw video, as command-line words; `jetson`: the decoder gives NVMM memory."""
+def _is_parted(url: str) -> bool:
+    """Whether a web server sends picture after picture (MJPEG), as cameras do; False: it does not say."""
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in ("http", "https"):
+        return False
+    address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    request = urllib.request.Request(address)
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_header("Authorization", f"Basic {base64.b64encode(user.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=PROBE_S) as answer:
+            return bool(answer.headers.get_content_maintype() == "multipart")
+    except (OSError, ValueError, http.client.HTTPException):
+        return False  # GStreamer tells what is wrong
+
+
+def stream_words(url: str, transport: str, latency_ms: int, jetson: bool, parted: bool = False) -> list[str]:
+    """The pipeline up to raw video, as command-line words.
+
+    `jetson`: the decoder gives NVMM memory. `parted`: picture after picture comes, as multipart.
+    """
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     address = re.sub(r"[\"'\\\s]", lambda found: f"%{ord(found[0]):02X}", url)  # they would end the word
@@ -137,6 +162,8 @@ def stream_words(url: str, transport: str, latency_ms: int, jetson: bool) -> lis
         words += ["drop-on-latency=true", "!", "application/x-rtp,media=video"]
     elif scheme in ("http", "https"):
         words += [f"location={address}", "is-live=true", "retries=0"]
+        if parted:  # decodebin alone would wait ten seconds for a second stream
+            words += ["do-timestamp=true", "!", "multipartdemux", "single-stream=true"]
     elif scheme == "udp":
         words += [f"address={parts.hostname or '0.0.0.0'}", f"port={parts.port}"]
     elif scheme == "tcp":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 from edgekit.camera.gstreamer import TIMEOUT_S
 from edgekit.camera.gstreamer_errors import masked
 from edgekit.camera.source import Source
-from edgekit.camera.stream_errors import av_error, explained
+from edgekit.camera.stream_errors import SILENT, av_error, explained
 from edgekit.camera.video import pyav, reason, upright
 from edgekit.errors import InputError
 from edgekit.results import Frame
@@ -43,10 +45,12 @@ class AvStream(Source):
             options = {"fflags": "nobuffer", "flags": "low_delay"}
         if url.lower().startswith("rtsp"):
             options |= {"rtsp_transport": transport, "max_delay": str(latency_ms * 1000)}
+        self._timeout_s, start = timeout_s, time.monotonic()
         try:
             self._container = self._av.open(url, options=options, timeout=(timeout_s, timeout_s))
         except (self._av.FFmpegError, OSError, ValueError) as error:
-            raise explained(url, av_error(url, error, reason(error), timeout_s)) from error
+            late = time.monotonic() - start > timeout_s
+            raise explained(url, av_error(url, error, reason(error), timeout_s, late)) from error
         try:
             if not self._container.streams.video:
                 raise InputError(f"{self.spec} carries no video.")
@@ -83,19 +87,27 @@ class AvStream(Source):
         """Decode until the end or `close()`; the container is closed here, where nothing uses it any more."""
         index = 0
         try:
-            for picture in self._container.decode(video=0):
+            for picture in self._pictures():
                 now = time.monotonic()
                 t = now if self.live or picture.time is None else float(picture.time)
                 if not self._slot.put(Frame(upright(picture), index, t, self.spec, captured=now)):
                     break
                 index += 1
         except self._av.FFmpegError as error:
-            self.note = f"{self.spec} broke off after {index} frames: {masked(reason(error))}."
+            silent = type(error).__name__ in SILENT
+            why = f"no picture for {self._timeout_s:g} s" if silent else masked(reason(error))
+            self.note = f"{self.spec} broke off after {index} frames: {why}."
         except BaseException as error:
             self._slot.end(error)
         finally:
             self._container.close()
             self._slot.end()
+
+    def _pictures(self) -> Iterator[Any]:
+        """What can be decoded; who joins between two key frames gets packets that cannot."""
+        for packet in self._container.demux(video=0):
+            with suppress(self._av.error.InvalidDataError):
+                yield from packet.decode()
 
     def __iter__(self) -> Iterator[Frame]:
         first, self._first = self._first, None

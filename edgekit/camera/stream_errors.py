@@ -18,6 +18,8 @@ ANSWERS = {
     "HTTPForbiddenError": "Forbidden (403)",
     "HTTPNotFoundError": "Not Found (404)",
 }
+#: What it calls a read that it gave up when time was up.
+SILENT = ("ExitError", "TimeoutError")
 
 
 def _unreachable(url: str) -> str:
@@ -53,11 +55,11 @@ def explained(url: str, error: EdgekitError) -> EdgekitError:
     return error
 
 
-def av_error(url: str, error: BaseException, reason: str, timeout_s: float) -> EdgekitError:
-    """PyAV's `error`, whose own words are `reason`, as an error in ours."""
+def av_error(url: str, error: BaseException, reason: str, timeout_s: float, late: bool) -> EdgekitError:
+    """PyAV's `error`, whose own words are `reason`, as one in ours; `late`: it came when time was up."""
     kind = type(error).__name__
     if kind in ANSWERS:
         return told(url, ANSWERS[kind])
-    if kind in ("ExitError", "TimeoutError"):  # FFmpeg calls a read that it gave up an exit
+    if kind in SILENT or late:
         return InputError(f"{masked(url)} has given no picture for {timeout_s:g} s.")
     return InputError(f"{masked(url)} does not open: {masked(reason)}; check the address and the network.")
