@@ -28,8 +28,8 @@ class Settings:
             description="Classes",
             tooltip="Show only these; with none chosen, all. Ctrl adds one, Shift a range.",
             rows=4,
-            style=WIDE,
-            layout=widgets.Layout(flex="1 1 260px", width="auto"),
+            style=NARROW,
+            layout=widgets.Layout(flex="0 1 220px", width="auto"),
         )
         self._classes.observe(self._filter, "value")
         self.box = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 16px"))

@@ -10,11 +10,11 @@ from html import escape
 import ipywidgets as widgets
 
 from edgekit.clocks import Stats
-from edgekit.errors import EdgekitError
 from edgekit.live import life
 from edgekit.live.controls import Choice, Settings, shelf_models
 from edgekit.live.picture import Picture, ToBrowser
 from edgekit.live.record import Recording, snapshot
+from edgekit.live.text import clock, figures, line, sentence
 from edgekit.run import Session, Task
 
 TICK_S = 0.25
@@ -71,8 +71,8 @@ class LiveView(widgets.VBox):
             widgets.HTML(layout=widgets.Layout(display="none")) for _ in range(5)
         )
         row = widgets.Layout(flex_flow="row wrap", grid_gap="2px 4px", margin="4px 0", align_items="center")
-        lines = [self._state, self._engine, self._power_line, self._error]
-        children = [self._picture, self._figures, widgets.HBox(bar, layout=row), self._settings.box, *lines]
+        above = [self._picture, self._figures, self._error, widgets.HBox(bar, layout=row)]
+        children = [*above, self._settings.box, self._state, self._engine, self._power_line]
         super().__init__(children, layout=widgets.Layout(max_width=f"{max(side, 480)}px"))
         self._shut = False
         self.add_class("edgekit-live")
@@ -283,35 +283,3 @@ class LiveView(widgets.VBox):
         parts.append(self._saved)
         text = " · ".join(part for part in parts if part)
         return text[:1].upper() + text[1:]
-
-
-def line(widget: widgets.HTML, text: str, look: str = "", role: str = "") -> None:
-    """Show `text`, which is HTML, as a line; without text the line goes."""
-    attributes = f'class="edgekit-line edgekit-{look or "plain"}"' + (f' role="{role}"' if role else "")
-    widget.value = f"<div {attributes}>{text}</div>" if text else ""
-    widget.layout.display = None if text else "none"
-
-
-def figures(stats: Stats) -> str:
-    """The figures under the picture."""
-    parts = [
-        f"<b>{stats.fps:.1f}</b> FPS",
-        f"<b>{stats.latency_ms:.0f}</b> ms latency",
-        f"<b>{stats.found}</b> found",
-        f"<b>{stats.dropped}</b> dropped",
-        f"frame <b>{stats.frames}</b>",
-    ]
-    return " · ".join(parts)
-
-
-def sentence(error: BaseException) -> str:
-    """An error as one sentence; the kit's own errors are sentences already."""
-    if isinstance(error, EdgekitError):
-        text = str(error)
-        return text[:1].upper() + text[1:]
-    return f"{type(error).__name__}: {error}"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as minutes:seconds."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
