@@ -114,7 +114,13 @@ def cameras(device: Device, root: Path) -> Finding:
         return (
             "warning",
             "none; the sample clip and video files need none",
-            "plug in a USB camera, then run this again",
+            "plug in a USB camera"
+            + (
+                ", or a CSI camera with the board switched off (then sudo /opt/nvidia/jetson-io/jetson-io.py)"
+                if device.l4t
+                else ""
+            )
+            + ", then run this again",
         )
     if closed:
         return (

@@ -34,7 +34,7 @@ def test_python_in_the_readme_runs_and_prints(code, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "person" in done.stdout
+    assert "person" in done.stdout or "print(" not in code
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

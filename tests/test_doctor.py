@@ -391,6 +391,9 @@ def camera(root: Path, number: int, name: str, index: int = 0) -> Path:
 
 def test_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_board(tmp_path, "orin-nano")
+    found = line(root, "cameras")
+    assert found.status == "warning"
+    assert "USB camera, or a CSI camera with the board switched off" in found.cure
     camera(root, 0, "vi-output, imx219 9-0010")
     camera(root, 10, "HD Pro Webcam C920")
     camera(root, 11, "HD Pro Webcam C920", index=1)
