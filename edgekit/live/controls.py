@@ -103,7 +103,7 @@ class Choice:
             options=PRECISIONS, description="Precision", style=NARROW, layout=widgets.Layout(width="auto")
         )
         self._changed = changed
-        self._silent = False
+        self._silent = self._touched = False
         self._settled = (self._model.value, self._precision.value)
         for dropdown in (self._model, self._precision):
             dropdown.observe(self._chosen, "value")
@@ -111,11 +111,17 @@ class Choice:
 
     def _chosen(self, _: Any) -> None:
         if not self._silent:
+            self._touched = True
             self._changed(self._model.value, self._precision.value)
 
-    def settle(self, precision: str | None = None) -> None:
-        """The choice took effect, or the task that is open runs in `precision`."""
-        self._show(self._model.value, precision or self._precision.value)
+    def begin_with(self, precision: str) -> None:
+        """Show the precision of the task that is open, as long as nothing was chosen."""
+        if not self._touched and precision in PRECISIONS:
+            self._show(self._model.value, precision)
+            self.settle()
+
+    def settle(self) -> None:
+        """The choice took effect."""
         self._settled = (self._model.value, self._precision.value)
 
     def revert(self) -> None:

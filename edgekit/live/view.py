@@ -248,7 +248,7 @@ class LiveView(widgets.VBox):
             stats, task = self.session.stats(), self.session.task
             if task is not None:
                 self._settings.adopt(task)
-                line(self._engine, f"Engine: {escape(task.engine.why)}", "quiet")
+                self._say_what_is_open(task)
             if self._recording is not None and self._recording.closed:
                 self._end_recording()
             running, free = stats.running, not self._busy
@@ -266,6 +266,15 @@ class LiveView(widgets.VBox):
             line(self._state, escape(self._state_now(stats)), "quiet", role="status")
             problem = self._problem or stats.error
             line(self._error, escape(sentence(problem)) if problem else "", "error", role="alert")
+
+    def _say_what_is_open(self, task: Task) -> None:
+        lines = [f"Engine: {escape(task.engine.why)}"]
+        if (source := self.session.source) is not None:
+            self._picture.label = f"Live picture of {source.spec}"
+            lines[:0] = [f"Source: {escape(source.how)}"] if source.how else []
+        line(self._engine, "<br>".join(lines), "quiet")
+        if self._choice is not None:
+            self._choice.begin_with(task.engine.precision)
 
     def _state_now(self, stats: Stats) -> str:
         """One line: what goes on, or why nothing does."""

@@ -76,13 +76,15 @@ class Lab:
     Args:
         folder: what it serves, as `folder/work`; its own files lie beside.
         dark: the dark theme.
+        subshells: widgets talk to a shell of their own, as JupyterLab does where the kernel can; without,
+            to the one that runs the cells, as older kernels and other front ends do.
     """
 
-    def __init__(self, folder: Path, dark: bool = False) -> None:
+    def __init__(self, folder: Path, dark: bool = False, subshells: bool = True) -> None:
         self.work = folder / "work"
         self.work.mkdir(parents=True, exist_ok=True)
         self.token = secrets.token_hex(16)
-        self._folder, self._dark = folder, dark
+        self._folder, self._dark, self._subshells = folder, dark, subshells
         self._log = open(folder / "server.log", "wb")  # noqa: SIM115 - closed in __exit__
         self._playwright: Any = None
 
@@ -106,6 +108,8 @@ class Lab:
         theme = "JupyterLab Dark" if self._dark else "JupyterLab Light"
         self._setting("apputils-extension", "themes", {"theme": theme})
         self._setting("apputils-extension", "notification", {"fetchNews": "false", "checkForUpdates": False})
+        comms = "perCommTarget" if self._subshells else "disabled"
+        self._setting("apputils-extension", "kernels-settings", {"commsOverSubshells": comms})
         known = [str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
         path = os.pathsep.join(known).rstrip(os.pathsep)
         own = {name: str(self._folder / place) for name, place in folders.items()}

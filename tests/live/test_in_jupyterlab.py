@@ -239,6 +239,25 @@ def test_a_slow_browser_gets_fewer_pictures_and_nothing_grows(show, lab):
     free_soon(page)
 
 
+def test_a_page_that_nobody_sees_gets_few_pictures_and_is_not_given_up(show):
+    page = show()
+    page.page.evaluate(
+        "() => { Object.defineProperty(document, 'hidden', { get: () => window.away, configurable: true });"
+        " window.frame = window.requestAnimationFrame; window.requestAnimationFrame = () => 0;"
+        " window.away = true; document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    time.sleep(1)
+    before = page.shown()
+    time.sleep(5)
+    assert 2 <= page.shown() - before <= 8
+    page.page.evaluate(
+        "() => { window.requestAnimationFrame = window.frame; window.away = false;"
+        " document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    before = page.shown()
+    wait_for(lambda: page.shown() > before + 20, "pictures come as before", 5)
+
+
 def test_snapshot_and_record(show, lab):
     page = show()
     page.click("Snapshot")
