@@ -6,6 +6,7 @@ ends the child and not the notebook.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shlex
@@ -21,6 +22,8 @@ from edgekit.errors import EdgekitError, InputError, MissingError
 from edgekit.results import Frame
 
 TIMEOUT_S = 10.0
+#: (PATH, element) that gst-inspect-1.0 has found.
+_FOUND: set[tuple[str, str]] = set()
 INSTALL = (
     "GStreamer is not here; cure: sudo apt install gstreamer1.0-tools gstreamer1.0-plugins-base "
     "gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav"
@@ -44,14 +47,29 @@ def has_element(*names: str) -> bool:
         return all(factory.find(name) is not None for name in names)
     if not way or not shutil.which("gst-inspect-1.0"):
         return False
-    asked = (subprocess.run(["gst-inspect-1.0", "--exists", name], check=False, timeout=60) for name in names)
-    return all(answer.returncode == 0 for answer in asked)
+    return all(_inspect(name) for name in names)
+
+
+def _inspect(name: str) -> bool:
+    """Ask gst-inspect-1.0 for an element. What is there is remembered; what is not may be installed yet."""
+    known = (os.environ.get("PATH", ""), name)
+    if known not in _FOUND:
+        answer = subprocess.run(["gst-inspect-1.0", "--exists", name], check=False, timeout=60)
+        if answer.returncode != 0:
+            return False
+        _FOUND.add(known)
+    return True
 
 
 def version() -> str:
     """GStreamer's version as "1.22", or "" where it does not say."""
     if route() == "PyGObject":
         return "{}.{}".format(*load_gst().version()[:2])
+    return _launch_version(os.environ.get("PATH", ""))
+
+
+@functools.cache
+def _launch_version(path: str) -> str:
     try:
         answer = subprocess.run(["gst-launch-1.0", "--version"], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -173,6 +191,7 @@ class Pipeline(Source):
 
     def close(self) -> None:
         """End the pipeline."""
+        self._first = None
         self._pipeline.close()
 
 

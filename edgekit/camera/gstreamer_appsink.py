@@ -40,8 +40,8 @@ def load_gst() -> Any:
 class Appsink:
     """Run `words` and an appsink; the arguments, `pull` and `close` are those of `Launch`.
 
-    `log` stays empty: in this process, elements talk to the terminal. `clocked`: a live picture's stamp is the
-    pipeline's time, not what a sender wrote into the stream.
+    `log` stays empty: in this process, elements talk to the terminal. `clocked`: a live picture's stamp is
+    the pipeline's time, not what a sender wrote into the stream.
     """
 
     log = ""

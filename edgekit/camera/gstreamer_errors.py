@@ -118,7 +118,7 @@ def _while_running(name: str, log: str) -> EdgekitError:
         return InputError(f"{name}: the server has no such stream (404); check the path in the address.")
     if "Could not receive any UDP packets" in log:
         return InputError(f"{name}: no UDP packet came through (a firewall?); cure: transport='tcp'.")
-    if "reason not-linked" in log or "Delayed linking failed" in log:
+    if re.search(r"reason not-linked|Delayed linking failed|appears to be a text file", log):
         return InputError(f"{name} carries no video.")
     if "Connection refused" in log:
         return InputError(f"{name}: connection refused; is the server running, and is the port right?")

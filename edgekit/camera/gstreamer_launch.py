@@ -156,7 +156,7 @@ class Launch:
             if self._closed:
                 return
             self._closed = True
-        for sign, patience in ((signal.SIGINT, 1.0), (signal.SIGTERM, 0.3), (signal.SIGKILL, 0.5)):
+        for sign, patience in ((signal.SIGINT, 1.2), (signal.SIGTERM, 0.2), (signal.SIGKILL, 0.3)):
             with suppress(subprocess.TimeoutExpired, ProcessLookupError):
                 if self._child.poll() is None:
                     os.killpg(self._child.pid, sign)  # with its plug-in scanner, where one runs
@@ -164,6 +164,7 @@ class Launch:
                 break
         with suppress(OSError):
             self._child.stdin.close()  # type: ignore[union-attr]
-        self._text.join(0.2)
-        with self._reading:  # the reader has seen the end of the pipe by now
+        self._text.join(0.1)
+        if self._reading.acquire(timeout=0.2):  # the reader has seen the end of the pipe by now
             os.close(self._pipe)
+            self._reading.release()
