@@ -178,7 +178,7 @@ class _Round:
                 for picture in decoded:
                     when = picture.time if picture.time is not None else count / (self.fps or 25.0)
                     start = when if start is None else start
-                    t = max(0.0, when - start)
+                    t = max(t, when - start)  # in damaged files stamps may go back
                     damaged += bool(picture.is_corrupt)
                     count += 1
                     yield upright(picture), t

@@ -56,6 +56,7 @@ struct handle {
     __u32 buffers, size, sequence, frames;
     int line[BUFFERS], waiting; /* indexes of finished buffers, oldest first */
     int streaming, gone;
+    pid_t owner;
     pthread_t camera;
 };
 
@@ -143,7 +144,7 @@ static int open_node(const char *path, int flags) {
     h->lock = -1;
     if (describe(h) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) return free(h), -1;
     (void)flags;
-    h->fd = ends[0], h->far = ends[1];
+    h->fd = ends[0], h->far = ends[1], h->owner = getpid();
     pthread_mutex_lock(&mutex);
     for (int i = 0; i < HANDLES; i++)
         if (!handles[i]) {
@@ -474,7 +475,7 @@ OPEN(open64)
 int close(int fd) {
     pthread_mutex_lock(&mutex);
     int i = find(fd);
-    if (i >= 0) {
+    if (i >= 0 && handles[i]->owner == getpid()) { /* a child of vfork closes its own copies, in our memory */
         struct handle *h = handles[i];
         handles[i] = NULL;
         stop(h);
