@@ -113,11 +113,6 @@ def delete_cell(page):
     page.command("notebook:delete-cell")
 
 
-def interrupt_when_idle(page):
-    page.idle_main()
-    page.command("kernelmenu:interrupt")
-
-
 def restart(page):
     kernel = page.lab.kernels()[0]
     page.lab.api("POST", f"kernels/{kernel}/restart")
@@ -148,7 +143,6 @@ def run_the_cell_again(page):
 ENDS = [
     clear_output,
     delete_cell,
-    interrupt_when_idle,
     restart,
     reload_page,
     close_page,
@@ -163,6 +157,16 @@ def test_the_camera_is_free_within_two_seconds(show, end):
     page = show(SHOW, "view.close()")
     end(page)
     free_soon(page)
+
+
+def test_interrupting_an_idle_kernel_frees_the_camera(show):
+    page = show()
+    page.idle_main()
+    page.command("kernelmenu:interrupt")
+    free_soon(page)
+    wait_for(lambda: "interrupted" in page.text(), "it says why")
+    page.click("Start")
+    page.shows(page.shown())
 
 
 def test_interrupting_a_running_cell_frees_the_camera(show):
