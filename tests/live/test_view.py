@@ -180,6 +180,49 @@ def test_an_error_of_the_source_is_one_sentence(show, tmp_path):
     assert first.session.running
 
 
+def test_what_goes_on_is_told(show):
+    class Wobbly(Camera):
+        state, how = "reconnecting in 2 s: no answer", "by wire <1>"
+
+    view = show(Session(Wobbly, Boxes))
+    assert "Press Start" in view._picture.hint
+    view._start.click()
+    until(lambda: "Reconnecting in 2 s: no answer" in words(view))
+    until(lambda: "Source: by wire &lt;1&gt;" in words(view))
+    assert "Engine: ten boxes was chosen" in words(view)
+    assert view._picture.label == "Live picture of fake camera"
+
+
+def test_a_source_that_ends_is_not_one_that_was_stopped(show):
+    view = show(Session(Camera, Boxes, limit=5))
+    for _ in range(2):
+        view._start.click()
+        until(lambda: "The source has ended" in words(view))
+        assert "frame <b>5</b>" in words(view)
+        assert not view._start.disabled
+
+
+def test_what_was_set_stays_when_the_model_changes(show):
+    made = []
+
+    def open_task(model, precision):
+        made.append((Boxes(model), precision))
+        return made[-1][0]
+
+    view = show(Session(Camera, Boxes), models=["first", "second"], open_task=open_task)
+    view._start.click()
+    until(lambda: view._settings.box.children)
+    sliders, classes = view._settings.box.children
+    sliders.children[0].value = 0.5
+    classes.value = ("dog",)
+    view._choice._model.value = "second"
+    until(lambda: made and view.session.task is made[0][0])
+    task, precision = made[0]
+    until(lambda: (task.score, task.classes) == (0.5, ["dog"]))
+    assert precision == "fp32"
+    until(lambda: view.session.stats().found == 2)  # dogs of 0.85 and 0.65
+
+
 @pytest.mark.parametrize("wrong", [{"side": 2}, {"quality": 0}, {"quality": 101}])
 def test_senseless_settings_are_refused(wrong):
     with pytest.raises(InputError, match="makes no sense"):
