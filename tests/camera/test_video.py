@@ -79,8 +79,10 @@ def test_random_bytes_in_the_middle(tmp_path, codec, container, pixels):
     assert [frame.index for frame in frames] == list(range(len(frames)))
     times = [frame.t for frame in frames]
     assert times == sorted(times)
-    # MPEG-TS states no length, and older FFmpeg conceals what is broken in it without a word
-    assert "damaged" in source.note or "cut short" in source.note or container == "ts"
+    # MPEG-TS states no length; older FFmpeg conceals what is broken in it, and in FFV1, without a word
+    old = int(av.__version__.split(".")[0]) < 14
+    if not (old and (container == "ts" or codec == "ffv1")):
+        assert "damaged" in source.note or "cut short" in source.note
 
 
 @pytest.mark.parametrize(
