@@ -60,7 +60,7 @@ def save(picture: bytes, path: Path) -> None:
 
 
 def test_start_watch_move_the_threshold_and_stop(lab, tmp_path):
-    with lab.open("03_detect_yolo.ipynb", width=860, height=985) as page:
+    with lab.open("03_detect_yolo.ipynb", width=860, height=1005) as page:
         page.run_all()
         page.button("Start").scroll_into_view_if_needed()
         assert not sample_is_open(lab)
