@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gst_here import ROUTES, children, fake_tool, held, take, wait_until
+from gst_here import ROUTES, children, fake_tool, gi_folder, held, take, wait_until
 
 from edgekit.camera import open_source
 from edgekit.camera.gstreamer import GstPipeline, has_element, route, words_of
@@ -135,11 +135,11 @@ def test_a_slow_consumer_gets_fresh_frames_and_what_was_dropped_is_counted(way):
         frames = []
         for frame in source:
             if len(frames) > 2:
-                assert time.monotonic() - frame.captured < 0.3  # one frame time, and a busy machine
+                assert time.monotonic() - frame.captured < 0.6  # one frame time, and a busy machine
             frames.append(frame)
-            if len(frames) == 8:
+            if len(frames) == 6:
                 break
-            time.sleep(0.4)
+            time.sleep(0.8)
         assert source.dropped >= 30
     first = frames[0].image[5, :, 0].astype(int)
     shifts = [2 * n for n in range(160)]
@@ -151,7 +151,7 @@ def test_a_slow_consumer_gets_fresh_frames_and_what_was_dropped_is_counted(way):
     seconds = np.array([f.captured for f in frames]) - frames[0].captured
     # From the second on; the first frame of a pipeline may have waited for its start.
     drift = (seconds - np.array(numbers) / 30)[1:]
-    assert np.ptp(drift) < 0.15
+    assert np.ptp(drift) < 0.35
 
 
 @pytest.mark.parametrize(
@@ -306,6 +306,48 @@ def test_a_path_with_a_blank_is_read(way, clip):
 def test_a_branch_may_have_a_sink_of_its_own(way):
     with GstPipeline(f"{LIVE} ! tee name=t t. ! queue ! fakesink t. ! queue") as source:
         assert source.size == (320, 240)
+
+
+def test_sound_beside_the_pictures_is_left_alone(way, tmp_path):
+    film = tmp_path / "film.mkv"
+    made = (
+        "audiotestsrc num-buffers=40 ! audioconvert ! vorbisenc ! m. "
+        f"videotestsrc num-buffers=20 ! jpegenc ! m. matroskamux name=m ! filesink location={film}"
+    )
+    subprocess.run(["gst-launch-1.0", "-q", *made.split()], check=True, timeout=60)
+    with GstPipeline(f"filesrc location={film} ! decodebin") as source:
+        assert len(list(source)) == 20
+
+
+def test_a_size_may_change_on_the_way(way):
+    text = (
+        "videotestsrc num-buffers=3 ! video/x-raw,width=63,height=48 ! c. "
+        "videotestsrc num-buffers=3 ! video/x-raw,width=34,height=25 ! c. concat name=c"
+    )
+    with GstPipeline(text) as source:
+        sizes = [(frame.width, frame.height) for frame in source]
+    assert sizes == [(63, 48)] * 3 + [(34, 25)] * 3
+    assert source.size == (63, 48)
+
+
+def test_a_library_that_throws_does_not_end_this_process(monkeypatch):
+    """libsrt uses C++ exceptions, which libunwind, that GStreamer brings, once turned into a crash."""
+    take("PyGObject", monkeypatch)
+    program = (
+        "from edgekit.camera.gstreamer import Pipeline\n"
+        "Pipeline('srt', 'srtsrc uri=srt://127.0.0.1:9 ! decodebin'.split(), timeout_s=1)"
+    )
+    path = os.pathsep.join([gi_folder() or "", *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done
+    assert "InputError: srt has given no picture for 1 s" in done.stderr
 
 
 def test_the_words_of_the_user_reach_no_shell(way, tmp_path):

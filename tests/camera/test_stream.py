@@ -255,10 +255,10 @@ def test_a_slow_consumer_stays_fresh(server, via):
         assert isinstance(source, Reader)
         for count, frame in enumerate(source):
             if count > 1:
-                assert time.monotonic() - frame.captured < 0.5
+                assert time.monotonic() - frame.captured < 0.8
             if count == 4:
                 break
-            time.sleep(0.5)
+            time.sleep(1.0)
         assert source.dropped >= 30
 
 
