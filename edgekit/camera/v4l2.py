@@ -1,7 +1,7 @@
 """A USB camera through V4L2, spoken to directly.
 
 Not through cv2.VideoCapture: its `read` cannot be ended from another thread and waits ten seconds for a
-camera that went silent, a busy camera costs it as long, and it shows frames whose transfer was damaged.
+camera that went silent, and it gives out frames that the driver marks as damaged.
 """
 
 from __future__ import annotations
