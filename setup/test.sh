@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up and run every check: ruff, mypy, pytest. Arguments go to pytest: ./setup/test.sh -k letterbox
-# Tests that need PyTorch, a GPU, a Jetson, GStreamer or a browser are left out where there is none, and
-# the first line of their part says so.
+# Tests that need PyTorch, a GPU, a Jetson, GStreamer, a browser or a C compiler are left out where there is
+# none; the first lines of the part "pytest" say how to have the last three.
 set -euo pipefail
 # shellcheck source=setup/common.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
@@ -26,6 +26,8 @@ has_browser() {
   return 1
 }
 
+has_compiler() { printf '#include <linux/videodev2.h>\n' | cc -fsyntax-only -x c - 2>/dev/null; }
+
 # The marker expression for this machine, for example "not (train or gpu or jetson)"; empty: everything.
 markers() {
   local absent=''
@@ -34,6 +36,7 @@ markers() {
   on_jetson || absent="$absent or jetson"
   has_gstreamer || absent="$absent or gstreamer"
   has_browser || absent="$absent or browser"
+  has_compiler || absent="$absent or compiler"
   if [ -n "$absent" ]; then say "not (${absent# or })"; fi
 }
 
@@ -48,6 +51,7 @@ say "mypy"
 say "pytest"
 chosen=$(markers)
 case $chosen in *gstreamer*) say "Left out: tests with GStreamer. To have them: sudo apt install $GSTREAMER" ;; esac
+case $chosen in *compiler*) say "Left out: tests with an emulated camera. To have them: sudo apt install gcc libc6-dev" ;; esac
 case $chosen in *browser*) say "Left out: tests in a browser. To have them: sudo apt install chromium" ;; esac
 "$PY" -m pytest -m "$chosen" "$@" || failed+=(pytest)
 if [ ${#failed[@]} -gt 0 ]; then

@@ -382,10 +382,10 @@ def test_markers_of_this_machine(kit: Path, tmp_path: Path) -> None:
     function = text[text.index("GSTREAMER=") : text.index("set_up dev")]
     python = write(tmp_path, "python", "#!/bin/sh\nexit 1\n")
     python.chmod(0o755)
-    function += "has_gstreamer() { false; }; has_browser() { false; }\n"
+    function += "has_gstreamer() { false; }; has_browser() { false; }; has_compiler() { false; }\n"
     done = run(kit, f"{function}\nPY={python}; markers", EDGEKIT_ROOTFS=str(tmp_path))
-    assert done.stdout == "not (train or gpu or jetson or gstreamer or browser)\n"
-    function += "has_gstreamer() { true; }; has_browser() { true; }\n"
+    assert done.stdout == "not (train or gpu or jetson or gstreamer or browser or compiler)\n"
+    function += "has_gstreamer() { true; }; has_browser() { true; }; has_compiler() { true; }\n"
     python.write_text('#!/bin/sh\ncase "$2" in *torch*) exit 0 ;; esac\nexit 1\n')
     done = run(kit, f"{function}\nPY={python}; markers", EDGEKIT_ROOTFS=str(tmp_path))
     assert done.stdout == "not (gpu or jetson)\n"

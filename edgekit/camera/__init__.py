@@ -81,6 +81,10 @@ def _kind(text: str) -> Callable[..., Source]:
         from edgekit.camera.v4l2 import open_usb
 
         return partial(open_usb, int(camera.group(1)))
+    if text.startswith("/dev/v4l/"):  # udev's names, which stay with the camera
+        from edgekit.camera.v4l2 import open_usb
+
+        return partial(open_usb, text)
     if camera := re.fullmatch(r"csi(?::(\d))?", text):
         from edgekit.camera.csi import open_csi
 

@@ -106,10 +106,9 @@ class UsbCamera(Source):
         self._buffers = Buffers(self._fd)
         self.size = (self.mode.width, self.mode.height)
         self.fps = self.mode.fps
-        self.how = f"V4L2 {self.mode}, {exposed} ({self.camera.name})"
-        self.note = self._difference(wanted, fps)
+        self.how = f"V4L2 {self.mode}{self._difference(wanted, fps)}, {exposed} ({self.camera.name})"
         if isinstance(exposure, (int, float)) and self.fps and exposure > 1000 / self.fps:
-            self.note = f"an exposure of {exposure:g} ms allows {1000 / exposure:.3g} FPS at most"
+            self.how += f"; an exposure of {exposure:g} ms allows {1000 / exposure:.3g} FPS at most"
 
     def _refuse_other_kinds(self) -> None:
         kind = self.camera.kind
@@ -156,7 +155,7 @@ class UsbCamera(Source):
         same = (got.format, got.width, got.height) == (wanted.format, wanted.width, wanted.height)
         if same and (rate is None or got.fps is None or abs(got.fps - rate) <= SAME_RATE):
             return ""
-        return f"{self._node} was asked for {wanted} and gives {got}"
+        return f" (asked for: {wanted})"
 
     def __iter__(self) -> Iterator[Frame]:
         index, bad, expected = 0, 0, None

@@ -8,6 +8,14 @@ import pytest
 from v4l2_emulation import Cameras, build
 
 
+@pytest.hookimpl(tryfirst=True)  # before markers choose
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses the emulation needs a compiler for it."""
+    for item in items:
+        if "emulation" in getattr(item, "fixturenames", ()):
+            item.add_marker("compiler")
+
+
 @pytest.fixture(scope="session")
 def emulation(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The library that is preloaded, and the folder of the pictures; made once."""

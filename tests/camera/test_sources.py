@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgekit import InputError, open_source
+from edgekit import InputError, MissingError, open_source
 from edgekit.camera.pictures import read_picture
 
 
@@ -121,3 +121,8 @@ def test_a_folder_without_a_readable_picture_is_refused(tmp_path, make):
     make(tmp_path / "folder")
     with pytest.raises(InputError, match=r"folder"):
         open_source(tmp_path / "folder")
+
+
+def test_a_name_of_udevs_is_a_usb_camera():
+    with pytest.raises(MissingError, match=r"/dev/v4l/by-id/usb-nobody"):
+        open_source("/dev/v4l/by-id/usb-nobody-index0")
