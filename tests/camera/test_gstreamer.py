@@ -154,6 +154,18 @@ def test_a_slow_consumer_gets_fresh_frames_and_what_was_dropped_is_counted(way):
     assert np.ptp(drift) < 0.35
 
 
+def test_the_pipeline_itself_throws_old_pictures_away(way):
+    """Without a reader in front; the child may have one picture in its pipe and one in its queue."""
+    with GstPipeline(LIVE) as source:
+        frames = iter(source)
+        next(frames)
+        time.sleep(1.5)
+        frame = [next(frames) for _ in range(3)][-1]
+        assert time.monotonic() - frame.captured < 0.7
+        if way == "PyGObject":
+            assert source.dropped >= 30
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "words"),
     [
