@@ -45,7 +45,7 @@ CASES: dict[str, tuple[list[str], str, str, tuple[str, ...]]] = {
 #: Import names that differ from the name of their package.
 PACKAGE_OF = {"cv2": "opencv-python", "onnxconverter_common": "onnxconverter-common", "IPython": "ipykernel"}
 #: Imported where they are: JetPack's, an extra's, or asked for by a message when they are absent.
-OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "jtop", "cuda", "supervision", "traitlets"}
+OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "jtop", "cuda", "supervision", "traitlets", "gi"}
 
 
 def listed(path: Path) -> list[str]:

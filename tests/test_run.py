@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import tqdm
 from clips import moving_square
 
 from edgekit import Detections, EdgekitError, Frame, InputError, Session
@@ -168,7 +169,9 @@ def test_a_sink_that_fails_to_close_is_told_and_the_others_are_closed():
     assert (first.closed, last.closed) == (1, 1)
 
 
-def test_the_bar_counts_to_the_end(capsys):
+def test_the_bar_counts_to_the_end(capsys, monkeypatch):
+    # a test that has made an IPython shell leaves tqdm.auto with the bar of notebooks
+    monkeypatch.setattr("tqdm.auto.tqdm", tqdm.std.tqdm)
     run(Reel(moving_square(3)), OneBox(seconds=0.2), progress=True)  # it refreshes ten times a second
     assert "3/3" in capsys.readouterr().err
 

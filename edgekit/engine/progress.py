@@ -166,13 +166,15 @@ def run_watched(
     worker = threading.Thread(target=target, name="edgekit-build", daemon=True)
     worker.start()
     try:
-        while worker.is_alive():
+        alive = True
+        while alive:
             worker.join(period)
-            if show is not None and worker.is_alive():
+            if cancel is not None and cancel.is_set():  # also where the build was faster
+                raise BuildCancelled("the build was cancelled; nothing was written.")
+            alive = worker.is_alive()
+            if show is not None and alive:
                 fraction, phase = phases.now()
                 show(fraction if measured else None, phase if measured else "building")
-            if cancel is not None and cancel.is_set():
-                raise BuildCancelled("the build was cancelled; nothing was written.")
     except BaseException as error:
         phases.cancelled.set()
         if measured:
