@@ -131,8 +131,8 @@ class Appsink:
         if pts is not None and self._clocked and isinstance(clock, self._gst.SystemClock):
             running = sample.get_segment().to_running_time(self._gst.Format.TIME, pts)
             stamp = (self._pipeline.get_base_time() + running) / 1e9
-            if now - 60.0 < stamp < now:  # else a camera with a clock of its own
-                return stamp
+            if now - 60.0 < stamp < now + 1.0:  # else a camera with a clock of its own
+                return min(stamp, now)  # what was due later has been seen now
         return self._clock.captured(None if pts is None else pts / 1e9)
 
     def _find_decoder(self) -> str:
