@@ -34,6 +34,7 @@ class Keep:
         self.age: deque[float] = deque(maxlen=most)
         self.found: deque[int] = deque(maxlen=most)
         self._changed = threading.Condition()
+        self._closed = False
 
     def write(self, frame: Frame, result: Result, picture: NDArray | None) -> None:
         """Take a frame in."""
@@ -45,9 +46,13 @@ class Keep:
             self._changed.notify_all()
 
     def wait(self, frames: int, timeout: float = 30.0) -> bool:
-        """Wait until so many frames have come; False where they do not come in time."""
+        """Wait until so many frames have come; False where they do not come in time, or at all."""
         with self._changed:
-            return self._changed.wait_for(lambda: len(self.index) >= frames, timeout)
+            self._changed.wait_for(lambda: self._closed or len(self.index) >= frames, timeout)
+            return len(self.index) >= frames
 
     def close(self) -> None:
-        """What was kept stays."""
+        """No more frames will come; what was kept stays."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

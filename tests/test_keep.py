@@ -37,3 +37,13 @@ def test_waiting_ends_when_the_frames_are_there_or_never_come() -> None:
     thread.join()
     assert keep.picture is picture
     assert not keep.wait(4, timeout=0.05)
+
+
+def test_waiting_ends_with_the_run() -> None:
+    keep = Keep()
+    timer = threading.Timer(0.05, keep.close)
+    timer.start()
+    begun = time.monotonic()
+    assert not keep.wait(1, timeout=30)
+    assert time.monotonic() - begun < 10
+    timer.join()
