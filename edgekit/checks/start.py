@@ -1,64 +1,18 @@
-"""The self-checks of the course's exercises: right, or what is wrong with the answer given.
-
-An answer not given yet (None or empty, as the notebooks come) is told so and is no error.
-"""
+"""Self-checks of notebooks 00 to 03."""
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.checks.verdict import Verdict, missing, right, wrong
 from edgekit.doctor import Checks
 from edgekit.errors import InputError
 from edgekit.ops.nms import nms
-
-_COLOURS = {"Right": "#2e7d32", "Not right": "#c62828", "Not yet": "#b26a00"}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a self-check says; the last line of a cell shows it in green, red or amber.
-
-    Attributes:
-        head: "Right", "Not right" or "Not yet".
-        words: why, and what to look at.
-    """
-
-    head: str
-    words: str
-
-    def __bool__(self) -> bool:
-        return self.head == "Right"
-
-    def __str__(self) -> str:
-        return f"{self.head}: {self.words}"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return (
-            f'<p style="padding:6px 10px;border-left:6px solid {_COLOURS[self.head]}">'
-            f"<b>{self.head}.</b> {html.escape(self.words)}</p>"
-        )
-
-
-def _right(words: str) -> Verdict:
-    return Verdict("Right", words)
-
-
-def _wrong(words: str) -> Verdict:
-    return Verdict("Not right", words)
-
-
-def _missing(words: str) -> Verdict:
-    return Verdict("Not yet", words)
-
 
 # --- 00: what would stop a CSI camera ------------------------------------------------------------
 
@@ -85,26 +39,26 @@ def csi_stopper(report: Checks) -> tuple[str, str, tuple[str, ...]]:
 def csi_camera(report: Checks, line: str | None, cure: str | None) -> Verdict:
     """Notebook 00: the line that stops a CSI camera here, and its cure in a few words."""
     if not line:
-        return _missing('write the first column of a line of the table, or "nothing".')
+        return missing('write the first column of a line of the table, or "nothing".')
     names = [check.name for check in report]
     line = {name.lower(): name for name in names}.get(line.strip().lower(), line.strip())
     wanted, words, keys = csi_stopper(report)
     if line not in names and line.lower() != "nothing":
-        return _wrong(f"there is no line {line!r}; the lines are {', '.join(names)}.")
+        return wrong(f"there is no line {line!r}; the lines are {', '.join(names)}.")
     if line == "OpenCV" and wanted != line:
-        return _wrong(
+        return wrong(
             "a good trap. This kit reads a CSI camera through GStreamer itself, so it does not matter how "
             "OpenCV was built."
         )
     if line.lower() != wanted.lower():
-        return _wrong(f"{line} would not stop it here. {_csi_hint(wanted)}")
+        return wrong(f"{line} would not stop it here. {_csi_hint(wanted)}")
     if wanted == "nothing":
-        return _right("nothing stops it: the camera is there and GStreamer can read it.")
+        return right("nothing stops it: the camera is there and GStreamer can read it.")
     if not cure:
-        return _missing(f"{wanted} is the line. What is the cure? A few words will do.")
+        return missing(f"{wanted} is the line. What is the cure? A few words will do.")
     if not any(key in cure.lower() for key in keys):
-        return _wrong(f"{wanted} is the line, but {cure!r} does not cure it. {_csi_hint(wanted)}")
-    return _right(f"{wanted}. Cure: {words}.")
+        return wrong(f"{wanted} is the line, but {cure!r} does not cure it. {_csi_hint(wanted)}")
+    return right(f"{wanted}. Cure: {words}.")
 
 
 def _csi_hint(wanted: str) -> str:
@@ -124,24 +78,24 @@ def dynamic_batch(shapes: Mapping[str, Any] | None, message: str | None, most: i
     from edgekit.engine.shapes import as_range, check_within
 
     if not shapes:
-        return _missing('give my_shapes: {"images": (smallest, usual, largest)}, three shapes.')
+        return missing('give my_shapes: {"images": (smallest, usual, largest)}, three shapes.')
     if list(shapes) != ["images"]:
-        return _wrong(f"the model's input is called 'images'; my_shapes names {', '.join(map(str, shapes))}.")
+        return wrong(f"the model's input is called 'images'; my_shapes names {', '.join(map(str, shapes))}.")
     try:
         low, opt, high = as_range("images", shapes["images"])
     except InputError as error:
-        return _wrong(str(error))
+        return wrong(str(error))
     for word, shape in (("smallest", low), ("usual", opt), ("largest", high)):
         if len(shape) != 4 or shape[1:] != (3, 416, 416):
-            return _wrong(f"the {word} shape is {shape}; it must be (batch, 3, 416, 416).")
+            return wrong(f"the {word} shape is {shape}; it must be (batch, 3, 416, 416).")
     if low[0] != 1:
-        return _wrong(f"the smallest batch is {low[0]}, so a single picture is refused; it must be 1.")
+        return wrong(f"the smallest batch is {low[0]}, so a single picture is refused; it must be 1.")
     if high[0] != most:
-        return _wrong(f"the largest batch is {high[0]}; it must be {most}.")
+        return wrong(f"the largest batch is {high[0]}; it must be {most}.")
     if not 1 <= opt[0] <= most:
-        return _wrong(f"the usual batch is {opt[0]}; it must lie from 1 to {most}.")
+        return wrong(f"the usual batch is {opt[0]}; it must lie from 1 to {most}.")
     if not message:
-        return _missing(
+        return missing(
             f"the shapes are right. Now try a batch of {most + 1} and keep the words as my_message."
         )
     try:
@@ -149,10 +103,10 @@ def dynamic_batch(shapes: Mapping[str, Any] | None, message: str | None, most: i
     except InputError as error:
         wanted = str(error).partition("takes ")[2]
     if f"[{most + 1}, 3, 416, 416]" not in message:
-        return _wrong(f"that is not what a batch of {most + 1} is told; the sentence names its shape.")
+        return wrong(f"that is not what a batch of {most + 1} is told; the sentence names its shape.")
     if wanted not in " ".join(message.split()):
-        return _wrong("that is the refusal of another plan: its range is not 1 to 4. Try with my_shapes.")
-    return _right(f"a batch of {most + 1} is refused, and the sentence names the range and two cures.")
+        return wrong("that is the refusal of another plan: its range is not 1 to 4. Try with my_shapes.")
+    return right(f"a batch of {most + 1} is refused, and the sentence names the range and two cures.")
 
 
 # --- 02: a picture that stays fresh --------------------------------------------------------------
@@ -171,26 +125,26 @@ def fresh_picture(
         fps: of the camera.
     """
     if policy is None:
-        return _missing("choose my_policy and my_work_s, then run the two cells again.")
+        return missing("choose my_policy and my_work_s, then run the two cells again.")
     if policy not in ("latest", "every"):
-        return _wrong(f"there is no policy {policy!r}; there are 'latest' and 'every'.")
+        return wrong(f"there is no policy {policy!r}; there are 'latest' and 'every'.")
     step = 1 / fps
     if work_s < 2 * step:
-        return _wrong(
+        return wrong(
             f"{work_s * 1e3:.0f} ms of work is not slow: the camera gives a frame every {step * 1e3:.0f} ms. "
             "Take twice that or more."
         )
     if len(ages) < 5:
-        return _wrong(f"only {len(ages)} frames were shown; run longer or work less on each.")
+        return wrong(f"only {len(ages)} frames were shown; run longer or work less on each.")
     last = float(np.median(ages[-5:]))
     if last > work_s + 3 * step:
-        return _wrong(
+        return wrong(
             f"at the end the picture is {last:.2f} s old, and the work is {work_s:.2f} s of that: the rest "
             "was spent waiting in a queue. Which policy keeps no queue?"
         )
     if not dropped:
-        return _wrong("no frame was dropped, so the loop was not too slow for the camera after all.")
-    return _right(
+        return wrong("no frame was dropped, so the loop was not too slow for the camera after all.")
+    return right(
         f"{dropped} frames were dropped, and what is shown is {last * 1e3:.0f} ms old: the work itself and "
         "the wait for one frame. It did not grow."
     )
@@ -230,20 +184,20 @@ def own_nms(function: Nms) -> Verdict:
         try:
             got = function(xyxy.copy(), score.copy(), iou)
         except Exception as error:
-            return _wrong(f"with {name}, my_nms stopped: {type(error).__name__}: {error}")
+            return wrong(f"with {name}, my_nms stopped: {type(error).__name__}: {error}")
         if got is None:
-            return _missing("my_nms returns nothing; write its ten lines.")
+            return missing("my_nms returns nothing; write its ten lines.")
         if np.asarray(got).dtype == bool:
-            return _wrong("my_nms returned a mask of true and false; a list of indices is wanted.")
+            return wrong("my_nms returned a mask of true and false; a list of indices is wanted.")
         try:
             kept = np.asarray(got, np.int64).reshape(-1)
         except (TypeError, ValueError):
-            return _wrong(f"with {name}, my_nms returned {got!r}; a list of indices is wanted.")
+            return wrong(f"with {name}, my_nms returned {got!r}; a list of indices is wanted.")
         if set(kept.tolist()) != set(wanted.tolist()) or len(kept) != len(wanted):
-            return _wrong(f"{name}, iou={iou}: {_difference(kept, wanted)}")
+            return wrong(f"{name}, iou={iou}: {_difference(kept, wanted)}")
         if kept.tolist() != wanted.tolist():
-            return _wrong(f"{name}: the right boxes, in the wrong order; the best score comes first.")
-    return _right(f"my_nms keeps what the kit's nms keeps, in all {len(cases)} cases.")
+            return wrong(f"{name}: the right boxes, in the wrong order; the best score comes first.")
+    return right(f"my_nms keeps what the kit's nms keeps, in all {len(cases)} cases.")
 
 
 def _arrays(
