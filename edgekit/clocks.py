@@ -106,7 +106,11 @@ class Stats:
 
 @dataclass
 class Summary:
-    """What a run did. `note` and `interrupted` say what a reader must know before the numbers."""
+    """What a run did. `note` and `interrupted` say what a reader must know before the numbers.
+
+    `energy` is None where no `RunLog` was given; else the fields of `edgekit.telemetry.energy.Energy`, with
+    `joules_per_frame`.
+    """
 
     source: str
     model: str
@@ -121,6 +125,7 @@ class Summary:
     found: int = 0
     interrupted: bool = False
     note: str = ""
+    energy: dict[str, Any] | None = None
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
@@ -145,6 +150,8 @@ class Summary:
             f"back end   {self.backend} on {self.device}",
             f"chosen     {self.why}",
         ]
+        if self.energy is not None:
+            lines.append(f"energy     {_energy_words(self.energy)}")
         if self.how:
             lines.append(f"source     {self.how}")
         if self.dropped:
@@ -154,3 +161,13 @@ class Summary:
         if self.interrupted:
             lines.append("note       stopped before the source ended; the files hold all frames up to there")
         return "\n".join(lines)
+
+
+def _energy_words(energy: Mapping[str, Any]) -> str:
+    """One line of the end table; never a figure without its meter."""
+    if energy["joules"] is None:
+        return f"unknown: {energy['void']}"
+    meter = f"{energy['source']}, {energy['name']}, {energy['method']}"
+    each = energy["joules_per_frame"]
+    frame = "" if each is None else f", {each:.3g} J a frame"
+    return f"{energy['joules']:.1f} J{frame}, {energy['mean_w']:.2f} W on average ({meter})"

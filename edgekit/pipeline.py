@@ -18,6 +18,7 @@ from edgekit.clocks import StageClock, Stats, Summary
 from edgekit.draw import draw
 from edgekit.engine import Engine
 from edgekit.results import Frame, Result
+from edgekit.runlog import RunLog
 from edgekit.sinks import Sink
 from edgekit.slots import Slot
 
@@ -72,7 +73,9 @@ class Pipeline:
         sinks: Sequence[Sink | Callable[[], Sink]],
         limit: int | None,
         model: str,
+        log: RunLog | Callable[[], RunLog] | None = None,
     ) -> None:
+        self._given_log = log
         self._given_source, self._given_task, self._given_sinks = source, task, sinks
         self._limit, self._model = limit, model
         self.stopping, self.ended = threading.Event(), threading.Event()
@@ -83,6 +86,7 @@ class Pipeline:
         self._next: Task | None = None
         self._tasks_closed = False
         self._outputs: list[_Output] = []
+        self._log: RunLog | None = None
         self._lock = threading.RLock()  # of the tasks
         self._writing = threading.RLock()  # of the outputs
         self._slot: Slot[_Done] = Slot()
@@ -145,8 +149,11 @@ class Pipeline:
                 self.add(given)
             stack.callback(self._close_source)
             source = self._open_source()
+            stack.push(self._end_log)
             stack.callback(self._close_tasks)
             self._next = self._open_task(self._given_task)
+            self._say_engine(self._next)
+            self._begin_log()
             self._slot = Slot(1 if source.policy == "latest" else 2)
             stack.callback(self._count_seconds, time.perf_counter())
             output = self._thread(self._write_all, "edgekit-output")
@@ -154,6 +161,22 @@ class Pipeline:
             stack.callback(self._slot.end)
             stack.callback(self._close_source)
             self._infer_all(source)
+
+    def _begin_log(self) -> None:
+        given = self._given_log
+        if given is not None:
+            self._log = given if is_open(given, "begin") else given()  # type: ignore[assignment, operator]
+            assert self._log is not None
+            try:
+                self._log.begin(self._summary)
+            except BaseException:
+                self._log.close()
+                self._log = None
+                raise
+
+    def _end_log(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if self._log is not None:
+            self._log.end(self._summary, error or self.error)
 
     def _count_seconds(self, begun: float) -> None:
         self._summary.seconds = time.perf_counter() - begun
@@ -217,12 +240,15 @@ class Pipeline:
                 assert before is not None
                 return before
             self.task, self._next = task, None
-            engine = task.engine
-            self._summary.backend, self._summary.precision = engine.backend, engine.precision
-            self._summary.device, self._summary.why = engine.device, engine.why
+            self._say_engine(task)
         if before is not None:
             self._close_task(before)
         return task
+
+    def _say_engine(self, task: Task) -> None:
+        engine = task.engine
+        self._summary.backend, self._summary.precision = engine.backend, engine.precision
+        self._summary.device, self._summary.why = engine.device, engine.why
 
     def _close_task(self, task: Task) -> None:
         if task in self._owned:
@@ -279,9 +305,13 @@ class Pipeline:
             for sink, side in sinks:
                 sink.write(done.frame, done.result, pictures[side])
         latency = time.monotonic() - done.frame.captured
-        self._clock.add(
-            {**done.times, "draw": drawn - start, "encode": time.perf_counter() - drawn, "latency": latency}
-        )
+        own = {"draw": drawn - start, "encode": time.perf_counter() - drawn, "latency": latency}
+        times = {**done.times, **own}
+        self._clock.add(times)
+        if self._log is not None:
+            source = self.source
+            dropped = self._summary.dropped if source is None else source.dropped
+            self._log.frame(done.frame, done.result, times, dropped)
         self._found_now = len(done.result)
         self._summary.frames += 1
         self._summary.found += self._found_now

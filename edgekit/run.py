@@ -19,6 +19,7 @@ from edgekit.camera import Source
 from edgekit.clocks import Stats, Summary
 from edgekit.errors import EdgekitError, InputError
 from edgekit.pipeline import Pipeline, Task, is_open
+from edgekit.runlog import RunLog
 from edgekit.sinks import Sink
 
 __all__ = ["Session", "Summary", "Task", "run", "stop_all"]
@@ -45,6 +46,7 @@ class Session:
         sinks: callables that return a sink, or open ones.
         limit: frames at most.
         model: the model's name, for the summary.
+        log: a `RunLog`, which keeps stage times, power and heat in a folder, or a callable that makes one.
 
     Attributes:
         spec: the source's name; "" where a callable opens it.
@@ -59,10 +61,11 @@ class Session:
         *,
         limit: int | None = None,
         model: str = "",
+        log: RunLog | Callable[[], RunLog] | None = None,
     ) -> None:
         self.spec = source.spec if isinstance(source, Source) else "" if callable(source) else str(source)
         self._source, self._task, self._sinks = source, task, list(sinks)
-        self._limit, self.model = limit, model
+        self._limit, self.model, self._log = limit, model, log
         self._pipeline: Pipeline | None = None
         self._lock = threading.RLock()
 
@@ -107,7 +110,7 @@ class Session:
                 raise InputError(f"{self.spec} was given open and has served its run; give its name instead.")
             self._take_over()
             sinks, self._sinks = self._sinks, [s for s in self._sinks if not is_open(s, "write")]
-            self._pipeline = Pipeline(self._source, self._task, sinks, self._limit, self.model)
+            self._pipeline = Pipeline(self._source, self._task, sinks, self._limit, self.model, self._log)
             _running.add(self)
             self._pipeline.start(at_end=lambda: _running.discard(self))
             return self
@@ -219,6 +222,7 @@ def run(
     limit: int | None = None,
     stop: threading.Event | None = None,
     progress: bool = False,
+    log: RunLog | None = None,
 ) -> Summary:
     """Take frames from `source` until it ends, `limit` frames are done, or `stop` is set.
 
@@ -232,8 +236,9 @@ def run(
         limit: frames at most.
         stop: set it from a signal handler or another thread to end after the present frame.
         progress: show a bar.
+        log: keeps stage times, power and heat in a folder.
     """
-    with Session(source, task, sinks, limit=limit, model=model) as session:
+    with Session(source, task, sinks, limit=limit, model=model, log=log) as session:
         if progress:
             session.add(_Bar(source.length, limit))
         session.start()

@@ -54,6 +54,14 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="fp16", choices=("fp32", "fp16", "int8"))
     parser.add_argument("--backend", default="auto", help="auto, tensorrt, onnxruntime[-cpu|-cuda]")
     parser.add_argument("--frames", type=_count, metavar="N", help="stop after N frames")
+    parser.add_argument(
+        "--sampler",
+        default="auto",
+        help="of power and heat: auto, jtop, sysfs, nvml, host, none, emulated:BOARD (default: auto)",
+    )
+    parser.add_argument(
+        "--interval", type=float, default=0.5, metavar="S", help="seconds between its samples (default 0.5)"
+    )
     parser.add_argument("--no-video", action="store_true", help="write no annotated video or pictures")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no table")
 
@@ -110,7 +118,7 @@ def _run(args: argparse.Namespace, make_task: Any) -> int:
     """Open the source, make the task, run, write the table. Everything opened is closed."""
     from edgekit.camera import open_source
     from edgekit.run import run
-    from edgekit.sinks import write_json
+    from edgekit.runlog import RunLog
 
     out = args.out or Path("out") / args.task
     if out.exists() and not out.is_dir():
@@ -119,17 +127,24 @@ def _run(args: argparse.Namespace, make_task: Any) -> int:
         source = stack.enter_context(open_source(args.source, policy=args.policy, **dict(args.options)))
         task = stack.enter_context(make_task())
         sinks = _sinks(out, source, not args.no_video)
+        log = RunLog(out, sampler=args.sampler, interval=args.interval, config=_config(args))
+        quiet, limit = args.quiet, args.frames
         summary = run(
-            source, task, sinks, model=args.model, limit=args.frames, stop=stop, progress=not args.quiet
+            source, task, sinks, model=args.model, limit=limit, stop=stop, progress=not quiet, log=log
         )
     table = out / "table.txt"
     table.write_text(summary.table() + "\n", encoding="utf-8")
-    write_json(out / "summary.json", summary.to_dict())
     if not args.quiet:
         _say(summary, [*(sink.path for sink in sinks), table])
     if summary.note:
         sys.stderr.write(f"edgekit: {summary.note}\n")
     return 130 if summary.interrupted else 4 if summary.note else 0
+
+
+def _config(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings of this command, for the log of the run."""
+    kept = {name: value for name, value in vars(args).items() if name not in ("run", "command", "debug")}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
 
 
 def _sinks(out: Path, source: Any, pictured: bool) -> list[Any]:

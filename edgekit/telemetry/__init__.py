@@ -1,4 +1,4 @@
-"""Power, heat and load: samplers for Jetson boards, NVIDIA GPUs and any other machine, one schema, one clock."""
+"""Power, heat and load of Jetson boards, NVIDIA GPUs and any other machine: one schema, one clock."""
 
 from edgekit.telemetry.choose import open_sampler
 from edgekit.telemetry.sample import Event, Sample, boot_clock

@@ -41,7 +41,7 @@ class Sample:
         seq: number of the sample in its log, from 0.
         emulated: it comes from an emulated board, and is no measurement.
         power_total_mw: power of the moment, in `power_total_kind`'s sense.
-        power_total_name: the rail or meter it was read from ("VDD_IN"), "sum of 4 rails" where none is the total.
+        power_total_name: the rail or meter it was read from ("VDD_IN"), or "sum of 4 rails".
         power_total_kind: one of `POWER_KINDS`.
         rails_mw: each rail; never to be added to an input total, which holds them.
         energy_mj: counters of the hardware, cumulative, by meter ("gpu0", "package-0").
