@@ -168,6 +168,8 @@ def _energy_words(energy: Mapping[str, Any]) -> str:
     if energy["joules"] is None:
         return f"unknown: {energy['void']}"
     meter = f"{energy['source']}, {energy['name']}, {energy['method']}"
+    if energy["emulated"]:
+        meter += "; emulated, no measurement"
     each = energy["joules_per_frame"]
     frame = "" if each is None else f", {each:.3g} J a frame"
     return f"{energy['joules']:.1f} J{frame}, {energy['mean_w']:.2f} W on average ({meter})"

@@ -176,7 +176,7 @@ class Pipeline:
 
     def _end_log(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if self._log is not None:
-            self._log.end(self._summary, error or self.error)
+            self._summary.energy = self._log.end(self.summary(), error or self.error)
 
     def _count_seconds(self, begun: float) -> None:
         self._summary.seconds = time.perf_counter() - begun

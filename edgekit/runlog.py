@@ -24,12 +24,13 @@ from edgekit.errors import InputError
 from edgekit.files import PACKAGE
 from edgekit.results import Frame, Result
 from edgekit.sinks import read_lines, write_json
+from edgekit.telemetry.log_writer import LogWriter, boot_id
 from edgekit.telemetry.sample import boot_clock, wall_iso
 
 if TYPE_CHECKING:
     from edgekit.telemetry import Sampler
     from edgekit.telemetry.energy import Energy
-    from edgekit.telemetry.log import Log, LogWriter
+    from edgekit.telemetry.log import Log
 
 SCHEMA = 1
 RUN, FRAMES, SAMPLES, SUMMARY = "run.json", "frames.jsonl", "samples.jsonl", "summary.json"
@@ -97,7 +98,12 @@ class RunLog:
             self._frames = open(self.folder / FRAMES, "wb", buffering=0)  # noqa: SIM115 closed by `close`
             self._begin_samples()
             self._last = boot_clock()
-            head = {"schema": SCHEMA, "started_wall": wall_iso(), "t_boot_s": self._last}
+            head = {
+                "schema": SCHEMA,
+                "started_wall": wall_iso(),
+                "boot_id": boot_id(),
+                "t_boot_s": self._last,
+            }
             config = {**_config(summary), **self._config}
             notes = {**head, "command": list(sys.argv), "config": config, "sampler": self._about_sampler()}
             write_json(self.folder / RUN, {**notes, **where_and_what()})
@@ -108,7 +114,6 @@ class RunLog:
         if self._given is None:
             return
         from edgekit.telemetry import open_sampler
-        from edgekit.telemetry.log import LogWriter
 
         sampler = open_sampler(self._given, self._interval) if isinstance(self._given, str) else self._given
         self._sampler = sampler
@@ -116,7 +121,8 @@ class RunLog:
             self.folder / SAMPLES,
             interval_s=sampler.interval,
             source=sampler.name,
-            about={"emulated": sampler.emulated, "why": sampler.why},
+            emulated=sampler.emulated,
+            about={"why": sampler.why},
         )
         sampler.add(writer.write)
         sampler.start()
@@ -145,21 +151,23 @@ class RunLog:
             self._frames.seek(place)
             self.note = f"{FRAMES} lacks frames: {error.strerror or error}"
 
-    def end(self, summary: Summary, error: BaseException | None = None) -> None:
-        """No more frames will come: write the summary, with the energy of the run."""
+    def end(self, summary: Summary, error: BaseException | None = None) -> dict[str, Any] | None:
+        """No more frames will come: write the summary, with the energy of the run, which is returned."""
         if self._sampler is not None and self._sampler.running and not self._sampler.note:
             # one sample after the last frame, so that the energy is known up to it
             self._sampler.wait(1, min(PATIENCE_S, 2 * self._sampler.interval))
         sampled = self._sampler is not None
         self.close()
+        spent: dict[str, Any] | None = None
+        if sampled:
+            measured = read_run(self.folder).energy()
+            spent = {**asdict(measured), "joules_per_frame": measured.per(summary.frames)}
+        notes = {"energy": spent, "error": str(error) if error else "", "log_note": self.note}
         try:
-            if sampled:
-                measured = read_run(self.folder).energy()
-                summary.energy = {**asdict(measured), "joules_per_frame": measured.per(summary.frames)}
-            notes = {"t_boot_s": self._last, "error": str(error) if error else "", "log_note": self.note}
             write_json(self.folder / SUMMARY, {**summary.to_dict(), **notes})
         except OSError as problem:
             self.note = f"{SUMMARY} is not written: {problem.strerror or problem}"
+        return spent
 
     def close(self) -> None:
         """Close every file, and the sampler where it was opened here; a second call does nothing."""

@@ -27,7 +27,7 @@ def live(
     open_task: Callable[[str, str], Task] | None = None,
     side: int = 640,
     quality: int = 80,
-    power: Callable[[], str] | None = None,
+    power: str | None = "auto",
 ) -> LiveView:
     """A view of `session` with its controls; make it the last line of a cell.
 
@@ -41,7 +41,8 @@ def live(
             nothing to choose.
         side: the picture's longer side in pixels at most.
         quality: JPEG quality, 1 to 100.
-        power: gives a line of text about power and temperature, asked for once a second.
+        power: the sampler of the line about power and temperature, as of `edgekit.telemetry.open_sampler`;
+            None for no such line.
 
     Raises:
         MissingError: ipywidgets or anywidget is not installed.

@@ -13,6 +13,7 @@ from edgekit.clocks import Stats
 from edgekit.live import life
 from edgekit.live.controls import Choice, Settings, shelf_models
 from edgekit.live.picture import Picture, ToBrowser
+from edgekit.live.power import PowerLine
 from edgekit.live.record import Recording, snapshot
 from edgekit.live.text import clock, figures, line, sentence
 from edgekit.run import Session, Task
@@ -42,18 +43,18 @@ class LiveView(widgets.VBox):
         open_task: Callable[[str, str], Task] | None = None,
         side: int = 640,
         quality: int = 80,
-        power: Callable[[], str] | None = None,
+        power: str | None = "auto",
     ) -> None:
         self.session = session
-        self._open_task, self._power = open_task, power
+        self._open_task = open_task
+        self._power = None if power is None else PowerLine(power)
         self._picture = Picture(side, quality)
         self._picture.moved = self._redirect
         self._screen = ToBrowser(self._picture)
         self._settings = Settings()
         self._recording: Recording | None = None
-        self._busy = self._because = self._saved = self._watts = ""
+        self._busy = self._because = self._saved = ""
         self._problem: BaseException | None = None
-        self._asked = 0.0
         self._ticker: threading.Thread | None = None
         self._lock = threading.RLock()
 
@@ -99,7 +100,6 @@ class LiveView(widgets.VBox):
     def _open_screen(self) -> ToBrowser:
         """The session asks for the sink at the beginning of each run."""
         self._because = ""
-        self._asked = 0.0
         with self._lock:
             if self._ticker is None and not self._shut:
                 self._ticker = threading.Thread(target=self._tick, name="edgekit-live", daemon=True)
@@ -107,17 +107,23 @@ class LiveView(widgets.VBox):
         return self._screen
 
     def _tick(self) -> None:
+        meter = None
+        if self._power is not None:
+            self._power.start()
         while True:
             self._supervise()
-            self._ask_power()
             self._picture.reply(self.refresh)
             with self._lock:
                 if self._shut or not self.session.running:
                     self._ticker = None
+                    if self._power is not None:  # here, since the next run may begin at once
+                        meter = self._power.detach()
                     break
             time.sleep(TICK_S)
         self._end_recording()
         self._picture.reply(self.refresh)
+        if meter is not None:
+            meter.stop()
 
     def _supervise(self) -> None:
         """Stop what nobody watches any more."""
@@ -137,15 +143,6 @@ class LiveView(widgets.VBox):
         """Say why the session, if it runs, is being stopped."""
         if self.session.running and not self._because:
             self._because = because
-
-    def _ask_power(self) -> None:
-        if self._power is None or time.monotonic() - self._asked < 1.0:
-            return
-        self._asked = time.monotonic()
-        try:
-            self._watts = self._power()
-        except Exception as error:  # a sampler's trouble must not end the picture
-            self._watts = f"power: {sentence(error)}"
 
     def close(self) -> None:
         """Stop the session, free its source, and take the view away."""
@@ -262,7 +259,8 @@ class LiveView(widgets.VBox):
                 self._choice.lock(not free)
             self._picture.hint = "" if stats.frames else "Starting …" if running else "Press Start"
             line(self._figures, figures(stats) if stats.frames else "")
-            line(self._power_line, escape(self._watts) if running else "", "quiet")
+            watts = self._power.text() if running and self._power is not None else ""
+            line(self._power_line, escape(watts), "quiet")
             line(self._state, escape(self._state_now(stats)), "quiet", role="status")
             problem = self._problem or stats.error
             line(self._error, escape(sentence(problem)) if problem else "", "error", role="alert")
