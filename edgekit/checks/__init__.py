@@ -3,7 +3,16 @@
 An answer not given yet (None or empty, as the notebooks come) is told so and is no error.
 """
 
+from edgekit.checks.energy import half_the_energy
 from edgekit.checks.start import csi_camera, csi_stopper, dynamic_batch, fresh_picture, own_nms
 from edgekit.checks.verdict import Verdict
 
-__all__ = ["Verdict", "csi_camera", "csi_stopper", "dynamic_batch", "fresh_picture", "own_nms"]
+__all__ = [
+    "Verdict",
+    "csi_camera",
+    "csi_stopper",
+    "dynamic_batch",
+    "fresh_picture",
+    "half_the_energy",
+    "own_nms",
+]
