@@ -1,0 +1,1 @@
+"""Reports of runs: tables, figures and one self-contained page."""
