@@ -25,7 +25,7 @@ else:
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-ON_JETSON = ["jetson", "tensorrt", "rtx", "dev"]
+ON_JETSON = ["jetson", "tensorrt", "rtx", "parquet", "evaluate", "dev"]
 JETPACK6 = ("aarch64-manylinux_2_35", "3.10")
 JETPACK7 = ("aarch64-manylinux_2_39", "3.12")
 WHEELS = ("--only-binary", ":all:")
@@ -40,12 +40,23 @@ CASES: dict[str, tuple[list[str], str, str, tuple[str, ...]]] = {
     "JetPack 6, extras": (ON_JETSON, *JETPACK6, NUMPY1),
     "JetPack 7, extras": (ON_JETSON, *JETPACK7, ()),
     "PC, tests": (["dev"], "x86_64-manylinux_2_28", "3.10", ()),
-    "PC, training": (["train"], "x86_64-manylinux_2_28", "3.11", ()),
+    "PC, training": (["train", "pytorch"], "x86_64-manylinux_2_28", "3.11", ()),
 }
 #: Import names that differ from the name of their package.
-PACKAGE_OF = {"cv2": "opencv-python", "onnxconverter_common": "onnxconverter-common", "IPython": "ipykernel"}
+PACKAGE_OF = {
+    "cv2": "opencv-python",
+    "onnxconverter_common": "onnxconverter-common",
+    "IPython": "ipykernel",
+    "pynvml": "nvidia-ml-py",
+    "prometheus_client": "prometheus-client",
+}
 #: Imported where they are: JetPack's, an extra's, or asked for by a message when they are absent.
-OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "jtop", "cuda", "supervision", "traitlets", "gi"}
+OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "jtop", "cuda", "supervision", "traitlets", "gi"} | {
+    "pyarrow",
+    "pycocotools",
+    "torch",
+    "onnx2torch",
+}
 
 
 def listed(path: Path) -> list[str]:
