@@ -103,7 +103,7 @@ def energy(log: Log, start_s: float, end_s: float, *, baseline_w: float | None =
         joules, method = counted, COUNTER
         mean = counted / seconds
     elif mean is None:
-        void = _no_power(log)
+        void = _no_power(log) if seconds > 0 else "no time went by"
     elif longest > limit:
         void = (
             f"no sample for {longest:.1f} s, which is more than {STALE:g} intervals of {log.interval_s:g} s"

@@ -188,7 +188,8 @@ class Sampler:
         last = self.latest
         if (last is not None and sample.t_boot_s <= last.t_boot_s) or sample.age_s > STALE * self.interval:
             self.dropped += 1
-            self._missed("the same reading came again, or an old one")
+            if boot_clock() - self._silent_since > STALE * self.interval:
+                self._missed("the same reading comes again and again, or old ones do")
             return
         silence = sample.t_boot_s - self._silent_since
         self._silent_since = sample.t_boot_s
