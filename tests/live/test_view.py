@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from fake_camera import Boxes, Camera, is_free
 
-from edgekit.errors import InputError
+from edgekit.errors import InputError, MissingError
 from edgekit.live import life, live
 from edgekit.live import view as view_module
 from edgekit.run import Session
+from edgekit.telemetry.sample import Sample, boot_clock, wall_iso
+from edgekit.telemetry.sampler import ProbeError, Sampler
 
 
 class Wire(comm.base_comm.BaseComm):
@@ -155,18 +157,92 @@ def test_a_click_returns_at_once_whatever_it_starts(show):
     until(lambda: not view.session.running)
 
 
-def test_power_is_a_line_and_its_trouble_is_told(show):
-    def broken():
-        raise InputError("the rail is gone.")
+class Meter:
+    """A probe of the tests."""
 
-    view = show(power=lambda: "5.1 W <&>")
+    name, why, emulated, paced = "meter", "a test's", False, False
+
+    def __init__(self, source="meter <&>", fails=False):
+        self.source, self.fails, self.closed = source, fails, False
+
+    def read(self):
+        if self.fails:
+            raise ProbeError("the rail is gone")
+        total = {"power_total_mw": 5120.0, "power_total_name": "VDD_IN", "power_total_kind": "input"}
+        return Sample(boot_clock(), wall_iso(), self.source, temps_c={"CPU-therm": 48.4}, **total)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def meters(monkeypatch):
+    """Samplers by name; a value that is an error is raised."""
+    known = {}
+
+    def open_known(name, interval):
+        if isinstance(known[name], Exception):
+            raise known[name]
+        return Sampler(known[name], 0.1)
+
+    monkeypatch.setattr("edgekit.telemetry.open_sampler", open_known)
+    return known
+
+
+def test_power_and_heat_are_a_line_and_the_sampler_ends_with_the_run(show, meters):
+    meter = meters["auto"] = Meter()
+    view = show()
+    assert not meter.closed
     view._start.click()
-    until(lambda: "5.1 W &lt;&amp;&gt;" in words(view))
+    until(lambda: "5.12 W (VDD_IN) · CPU 48 °C · meter &lt;&amp;&gt;" in words(view))
+    view._stop.click()
+    until(lambda: meter.closed)
+    until(lambda: "5.12 W" not in words(view))
+    again = meters["auto"] = Meter("second")
+    view._start.click()
+    until(lambda: "second" in words(view))
     view.close()
-    view = show(power=broken)
+    until(lambda: again.closed)
+
+
+def test_a_meter_in_trouble_is_told_and_ends_no_picture(show, meters):
+    meters["fails"] = Meter(fails=True)
+    view = show(power="fails")
     view._start.click()
-    until(lambda: "power: The rail is gone." in words(view))
+    until(lambda: "power: meter: the rail is gone" in words(view))
     assert view.session.running
+    view.close()
+    meters["absent"] = MissingError("there is no meter here.")
+    view = show(power="absent")
+    view._start.click()
+    until(lambda: "power: There is no meter here." in words(view))
+    until(lambda: view.session.stats().frames)
+    assert view.session.running
+
+
+def test_a_meter_that_opens_late_is_closed_where_nobody_waits_any_more(show, meters, monkeypatch):
+    meter, go = Meter(), threading.Event()
+
+    def slow(name, interval):
+        go.wait(10)
+        return Sampler(meter, 0.1)
+
+    monkeypatch.setattr("edgekit.telemetry.open_sampler", slow)
+    view = show()
+    view._start.click()
+    until(lambda: view.session.stats().frames > 2)  # the picture does not wait for the meter
+    view._stop.click()
+    until(lambda: not view.session.running)
+    until(lambda: not [t for t in threading.enumerate() if t.name == "edgekit-live"])
+    go.set()
+    until(lambda: meter.closed)
+
+
+def test_without_a_sampler_there_is_no_line(show):
+    view = show(power=None)
+    view._start.click()
+    until(lambda: view.session.stats().frames)
+    assert view._power_line.value == ""
 
 
 def test_an_error_of_the_source_is_one_sentence(show, tmp_path):
