@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.draw import PALETTE
+from edgekit.results import Frame, Result
 
 #: The palette of the drawings as matplotlib wants it: RGB from 0 to 1.
 COLOURS = tuple((red / 255, green / 255, blue / 255) for blue, green, red in PALETTE)
@@ -114,3 +116,36 @@ def score_maps(score: NDArray[np.float32], size: tuple[int, int]) -> list[NDArra
                 start = end
             return maps
     return []
+
+
+class CountChart:
+    """A sink that draws a chart of how many were found, anew with every frame: nice to look at, and not free.
+
+    Args:
+        path: of the picture (PNG or what its ending says).
+
+    Attributes:
+        path: as given.
+        found: how many each frame had.
+    """
+
+    picture_side = None
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.found: list[int] = []
+
+    def write(self, frame: Frame, result: Result, picture: NDArray[np.uint8] | None) -> None:
+        """Draw what was found up to this frame."""
+        from edgekit.report.chart import COLOURS, Chart
+
+        self.found.append(len(result))
+        chart = Chart("Found on each frame")
+        axis = chart.axis()
+        axis.bar(range(len(self.found)), self.found, width=1.0, color=COLOURS[0])
+        axis.set_ylim(0, max(*self.found, 1) + 1)
+        chart.savefig(self.path, dpi=110)
+
+    def close(self) -> None:
+        """The last chart stays."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
 import matplotlib
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from edgekit import plots
+from edgekit import Detections, plots
+from edgekit.results import Frame
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +78,17 @@ def test_score_maps_take_the_best_of_three_anchors() -> None:
     score[2 * 96 + 3 * 12 + 5] = 0.9  # the third anchor of stride 8
     assert plots.score_maps(score, size)[0][3, 5] == np.float32(0.9)
     assert plots.score_maps(np.zeros(300, np.float32), size) == [], "an end-to-end output is no grid"
+
+
+def test_a_chart_of_counts_grows_with_every_frame(tmp_path: Path) -> None:
+    sink = plots.CountChart(tmp_path / "made" / "chart.png")
+    sizes = []
+    for count in (2, 0, 5):
+        blank = np.zeros((count, 4), np.float32)
+        sink.write(Frame(np.zeros((4, 4, 3), np.uint8)), Detections(blank, blank[:, 0], blank[:, 0]), None)
+        sizes.append(cv2.imread(str(sink.path)))
+    sink.close()
+    assert sink.found == [2, 0, 5]
+    assert all(picture is not None for picture in sizes)
+    assert not np.array_equal(sizes[0], sizes[2]), "drawn anew"
+    assert not plt.get_fignums(), "nothing is left open"

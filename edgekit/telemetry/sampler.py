@@ -126,7 +126,8 @@ class Sampler:
     def remove(self, listener: Listener) -> None:
         """No more for `listener`; when this returns, no call to it is under way (unless it called this)."""
         with self._changed:
-            self._listeners = [other for other in self._listeners if other is not listener]
+            # compared, not identified: a bound method is a new object each time it is named
+            self._listeners = [other for other in self._listeners if other != listener]
 
     def wait(self, more: int = 1, timeout: float | None = None) -> bool:
         """Wait for so many more samples (default: one, within three intervals and a second)."""
