@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from edgekit.telemetry.sampler import STALE
@@ -37,14 +38,15 @@ class Chart(Figure):
         heading: what it shows.
         source: who measured, as `Log.label`; "" where nothing was sampled.
         alt: the same in words, for those who do not see it.
+        title: heading and source as they stand on the sheet.
     """
 
     def __init__(self, heading: str, source: str = "", *, height: float = 2.6, alt: str = "") -> None:
-        super().__init__(figsize=(WIDTH, height), layout="constrained", facecolor=PAPER)
+        layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05)
+        super().__init__(figsize=(WIDTH, height), layout=layout, facecolor=PAPER)
         self.heading, self.source, self.alt = heading, source, alt
         lines = [heading, *textwrap.wrap(source, TITLE)]
-        self.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10, color=INK)
-        self.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
+        self.title = self.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10, color=INK)
 
     def axis(self, *place: Any, **options: Any) -> Any:
         """A plain axis, as of `add_subplot`: no frame, a faint grid along the values."""
@@ -62,6 +64,14 @@ class Chart(Figure):
         data = io.BytesIO()
         self.savefig(data, format="png", dpi=110)
         return data.getvalue()
+
+
+def unknown(heading: str, source: str, why: str) -> Chart:
+    """A sheet that says why there is nothing to draw."""
+    chart = Chart(heading, source, height=1.3, alt=f"{heading}: not known. {why}.")
+    text = "\n".join(textwrap.wrap(f"not known: {why}", TITLE))
+    chart.text(0.01, 0.35, text, fontsize=9, color=FAINT, va="center")
+    return chart
 
 
 def stretches(
@@ -131,8 +141,8 @@ def end_labels(axis: Any, labels: Sequence[tuple[float, str, str]]) -> None:
         return
     low, high = axis.get_ylim()
     ranked = sorted(labels)
-    height = max(0.5, axis.figure.get_size_inches()[1] - 1.0) * 72
-    step = 11.0 / height * max(1, len(axis.figure.axes)) if len(axis.figure.axes) > 1 else 11.0 / height
+    rows = axis.get_subplotspec().get_gridspec().nrows
+    step = 11.5 / (72 * max(0.5, axis.figure.get_size_inches()[1] / rows - 0.7))
     wanted = [(value - low) / (high - low) for value, _, _ in ranked]
     for (_, words, colour), at, put in zip(ranked, wanted, spread(wanted, step), strict=True):
         axis.annotate(
@@ -175,8 +185,3 @@ def clock(axis: Any, span_s: float) -> float:
     axis.set_xlabel(unit, fontsize=9, color=FAINT, loc="right", labelpad=1)
     axis.margins(x=0.0)
     return seconds
-
-
-def words(parts: Iterable[str]) -> str:
-    """Sentences of a text alternative, those that say something."""
-    return " ".join(part for part in parts if part)

@@ -21,7 +21,7 @@ class Part:
         alarms: sentences that must not be missed.
         tiles: the figures that matter most: (name, figure, remark) each.
         table: rows of cells (see `edgekit.report.tables`); the first row is the head.
-        figure: a `Chart` or any matplotlib Figure.
+        figure: a `Chart`, any matplotlib Figure, or a callable that makes one.
         alt: the figure in words; a `Chart` brings its own.
         note: what a reader must know about the above, in small letters.
     """
@@ -81,9 +81,9 @@ def _shown(part: Part, number: int) -> dict[str, Any]:
         shown["right"] = numeric(body) or [False] * len(part.table[0])
         shown["head"], shown["rows"], shown["why"] = part.table[0], texts(body), reasons(body)
     if part.figure is not None:
-        alt = part.alt
-        if isinstance(part.figure, Chart):
-            shown["caption"] = (part.figure.heading, part.figure.source)
-            alt = alt or part.figure.alt or part.figure.heading
-        shown["pictures"] = pictures(part.figure, f"f{number}", alt or part.heading or "figure")
+        figure, alt = part.figure() if callable(part.figure) else part.figure, part.alt
+        if isinstance(figure, Chart):
+            shown["caption"] = (figure.heading, figure.source)
+            alt = alt or figure.alt or figure.heading
+        shown["pictures"] = pictures(figure, f"f{number}", alt or part.heading or "figure")
     return shown

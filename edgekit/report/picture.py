@@ -58,8 +58,8 @@ def pictures(figure: Any, name: str, alt: str) -> list[tuple[str, str]]:
 def _page_size(figure: Any, size: tuple[float, float] | None) -> Iterator[None]:
     """Without the title, which the page sets in its own letters, and at another size."""
     before = figure.get_size_inches().copy()
-    title = figure._suptitle if isinstance(figure, Chart) else None
-    shown = figure.get_suptitle() if title is not None else ""
+    title = figure.title if isinstance(figure, Chart) else None
+    shown = "" if title is None else title.get_text()
     if title is not None:
         title.set_text("")
     if size is not None:
