@@ -39,6 +39,7 @@ CHECKS: dict[str, Callable[[Device, Path], Finding]] = {
     "video files": doctor_python.video,
     "Jupyter": doctor_python.jupyter,
     "jtop": doctor_machine.jtop,
+    "power meter": doctor_machine.power_meter,
     "power mode": doctor_machine.power_mode,
     "memory": doctor_machine.memory_free,
     "disk": doctor_machine.disk,

@@ -195,6 +195,30 @@ def disk(device: Device, root: Path) -> Finding:
     return "ok", found, ""
 
 
+def power_meter(device: Device, root: Path) -> Finding:
+    """What tells the power here without jtop, whose line is its own."""
+    from edgekit.errors import EdgekitError
+    from edgekit.telemetry.choose import open_probe
+
+    reason = ""
+    for name in ("sysfs", "nvml", "host"):
+        try:
+            probe = open_probe(name, 0.5, root)
+            try:
+                sample = probe.read()
+            finally:
+                probe.close()
+        except EdgekitError:
+            continue
+        if sample.power_total_mw is not None:
+            return "ok", f"{sample.power_total_mw / 1e3:.1f} W now: {sample.power_total_name}, by {name}", ""
+        reason = sample.missing.get("power_total_mw", "")
+    cure = "nothing to do; the notebooks use an emulated board, and say so"
+    if device.is_jetson:
+        cure = "in a container: docker run -v /sys:/sys:ro …; else look for ina3221 in /sys/bus/i2c"
+    return "warning", f"none: joules stay unknown ({reason})", cure
+
+
 def power_mode(device: Device, root: Path) -> Finding:
     if not device.is_jetson:
         return "ok", "none: not a Jetson", ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from boards import make_board, make_pc, write
 from edgekit import doctor, doctor_machine, doctor_python
 from edgekit.device import describe
 from edgekit.doctor import Check, Checks, checks
+from edgekit.errors import MissingError
+from edgekit.telemetry import choose
+from edgekit.telemetry.boards import BoardTree, find_board
 
 
 @pytest.fixture(autouse=True)
@@ -468,6 +472,21 @@ def test_little_memory(tmp_path: Path) -> None:
     found = line(root, "memory")
     assert found.status == "warning"
     assert found.value.startswith("0.5 of 3.8 GiB free, 1.0 GiB swap")
+
+
+def test_power_meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_driver(interval: float, root: Path) -> None:
+        raise MissingError("no NVIDIA driver")
+
+    monkeypatch.setitem(choose._OPENERS, "nvml", no_driver)
+    root = make_board(tmp_path / "orin", "orin-nano")
+    found = line(root, "power meter")
+    assert found.status == "warning"
+    assert "joules stay unknown" in found.value
+    assert "/sys:/sys" in found.cure
+    BoardTree(root, find_board("orin-nano"))
+    assert re.fullmatch(r"\d+\.\d W now: VDD_IN, by sysfs", line(root, "power meter").value)
+    assert "emulated board" in line(make_pc(tmp_path / "pc"), "power meter").cure
 
 
 def test_power_mode_unknown(tmp_path: Path) -> None:
