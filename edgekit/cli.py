@@ -21,9 +21,15 @@ COMMANDS = {
     "models": ("edgekit.models.cli:add_parser", "the shelf: list, fetch, add and verify models"),
     "build": ("edgekit.engine.build_cli:add_parser", "build a TensorRT plan from ONNX"),
     "run": ("edgekit.run_cli:add_parser", "run a task on a file, folder, camera or stream"),
-    "bench": ("edgekit.bench:add_parser", "time a model's stages on this machine"),
+    "bench": ("edgekit.bench.cli:add_parser", "time a model's stages on this machine"),
+    "log": ("edgekit.telemetry.log_cli:add_parser", "log power, heat and load, also of a command"),
+    "report": ("edgekit.report.cli:add_parser", "runs and logs as one page"),
+    "power": (
+        "edgekit.telemetry.power_cli:add_parser",
+        "power mode, clocks and fan, and the commands that change them",
+    ),
     "train": ("edgekit.train.cli:add_train_parser", "train a model (extra [train])"),
-    "evaluate": ("edgekit.train.cli:add_evaluate_parser", "score a model against labelled pictures"),
+    "evaluate": ("edgekit.evaluate.cli:add_parser", "score a model against labelled pictures"),
     "export": ("edgekit.export_cli:add_parser", "write a trained or Darknet model as ONNX"),
 }
 

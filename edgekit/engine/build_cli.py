@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgekit.engine import PRECISIONS
-
-if TYPE_CHECKING:
-    from edgekit.engine.calibration import Recipe
 
 
 def add_parser(subparsers: Any) -> None:
@@ -41,18 +38,20 @@ def add_parser(subparsers: Any) -> None:
 def run_build(args: argparse.Namespace) -> int:
     """Build and print a table; returns the exit code."""
     from edgekit.engine.build import build
+    from edgekit.engine.int8 import recipe_of
     from edgekit.engine.shapes import parse_shapes
     from edgekit.models import find
 
+    path = find(args.model)
     plan = build(
-        find(args.model),
+        path,
         args.precision,
         parse_shapes(args.shapes) if args.shapes else None,
         target=args.target,
         workspace=args.workspace,
         dla=args.dla,
         calibration=args.calibration,
-        preprocess=shelf_recipe(args.model) if args.calibration else None,
+        preprocess=recipe_of(args.model, path) if args.calibration else None,
         timing_cache=not args.no_timing_cache,
         progress=not args.quiet,
         force=args.force,
@@ -64,18 +63,6 @@ def run_build(args: argparse.Namespace) -> int:
     if args.layers:
         sys.stdout.write(layer_table(plan.layers()))
     return 0
-
-
-def shelf_recipe(name: str) -> Recipe | None:
-    """How a model of the shelf wants its pictures; None for a file, which gets the usual recipe."""
-    from edgekit.engine.calibration import Recipe
-    from edgekit.models import models
-
-    found = models().get(name)
-    if found is None:
-        return None
-    style = found.recipe if found.recipe in ("yolox", "darknet") else "ultralytics"
-    return Recipe(style, found.pad, found.colour == "RGB", found.recipe != "yolox")
 
 
 def layer_table(found: dict[str, Any]) -> str:

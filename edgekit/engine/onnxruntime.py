@@ -51,8 +51,9 @@ class OnnxRuntimeEngine:
     Args:
         model: path of the ONNX file.
         device: "cpu" or "cuda".
-        precision: what was asked for. CUDA converts an fp32 file to fp16 when asked; the CPU has no
-            fp16 kernels worth using and runs the file as it is, which `why` then says.
+        precision: what was asked for. CUDA converts an fp32 file to fp16 when asked; the CPU quantises a
+            file of one picture input to int8 (`edgekit.engine.int8`). The CPU has no fp16 kernels worth
+            using and runs the file as it is, which `why` then says.
         threads: CPU threads; default: the usable cores, at most 8 (beyond that small nets get slower).
         why: why this back end was chosen, kept for reports.
 
@@ -170,6 +171,15 @@ def _at_precision(path: Path, device: str, wanted: str) -> tuple[str | bytes, st
         return to_fp16(model).SerializeToString(), "fp16", ""
     if wanted == "fp16":
         return str(path), own, f"runs in {own}: ONNX Runtime has no fp16 kernels for the CPU"
+    if wanted == "int8" and device == "cpu":
+        from edgekit.engine.int8 import NOTE, quantised
+
+        try:
+            made = quantised(path)
+        except EdgekitError as error:
+            return str(path), own, f"runs in {own}: {error}"
+        notes = {p.key: p.value for p in load_model(made).metadata_props}
+        return str(made), "int8", notes[NOTE]
     return str(path), own, f"runs in {own}, as the file is stored, not {wanted}"
 
 

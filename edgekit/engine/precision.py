@@ -106,7 +106,12 @@ def to_fp32(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_int8(
-    model: onnx.ModelProto, feeds: Iterable[Mapping[str, NDArray]], fp16: bool = True
+    model: onnx.ModelProto,
+    feeds: Iterable[Mapping[str, NDArray]],
+    fp16: bool = True,
+    *,
+    outputs: bool = False,
+    reduce_range: bool = False,
 ) -> onnx.ModelProto:
     """A copy of `model` with explicit Q/DQ nodes around its convolutions and matrix products.
 
@@ -118,6 +123,10 @@ def to_int8(
         model: an fp32 or fp16 model; the scales are taken from what it computes on `feeds`.
         feeds: calibration inputs, {name: array}, at least one.
         fp16: lower what is not quantised to fp16 (strongly typed TensorRT).
+        outputs: for ONNX Runtime's CPU, which has int8 kernels only for layers whose outputs are quantised
+            too, and good ones for unsigned activations: both are so then. The last layers are left alone:
+            their outputs are the answer, and boxes of 256 steps are rough.
+        reduce_range: weights in 7 bits, for an x86 CPU without VNNI.
 
     Raises:
         InputError: no feeds, or the model has nothing to quantise.
@@ -130,13 +139,15 @@ def to_int8(
     if not any(node.op_type in QUANTISED for node in model.graph.node):
         raise InputError(f"the model has none of {', '.join(QUANTISED)}: there is nothing to quantise.")
     source = _with_names(at_opset(to_fp32(model), QDQ_IN_FP16 if fp16 else QDQ_PER_CHANNEL))
-    grouped = [node.name for node in source.graph.node if _is_grouped(node)]
+    alone = [node.name for node in source.graph.node if _is_grouped(node)]
+    if outputs:
+        alone += _last_layers(source)
     options = {
-        "ActivationSymmetric": True,
+        "ActivationSymmetric": not outputs,
         "WeightSymmetric": True,
         "QuantizeBias": False,
         "CalibMovingAverage": True,  # one odd picture does not stretch the scales of all
-        "OpTypesToExcludeOutputQuantization": list(QUANTISED),
+        "OpTypesToExcludeOutputQuantization": [] if outputs else list(QUANTISED),
     }
     with tempfile.TemporaryDirectory(prefix="edgekit-int8-") as folder, _quiet():
         result = Path(folder) / "int8.onnx"
@@ -146,10 +157,11 @@ def to_int8(
             _Reader(feeds),
             quant_format=q.QuantFormat.QDQ,
             per_channel=True,
-            activation_type=q.QuantType.QInt8,
+            activation_type=q.QuantType.QUInt8 if outputs else q.QuantType.QInt8,
             weight_type=q.QuantType.QInt8,
             op_types_to_quantize=list(QUANTISED),
-            nodes_to_exclude=grouped,
+            nodes_to_exclude=alone,
+            reduce_range=reduce_range,
             extra_options=options,
         )
         import onnx
@@ -282,6 +294,19 @@ def _with_names(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _is_grouped(node: onnx.NodeProto) -> bool:
     return any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
+
+
+def _last_layers(model: onnx.ModelProto) -> list[str]:
+    """Names of the layers with weights from which no other such layer is reached."""
+    reaching: set[str] = set()  # tensors that lead to a layer with weights
+    last = []
+    for node in reversed(model.graph.node):  # the nodes of an ONNX file are in the order of computing
+        leads = any(name in reaching for name in node.output)
+        if node.op_type in QUANTISED and not leads:
+            last.append(node.name)
+        if leads or node.op_type in QUANTISED:
+            reaching.update(node.input)
+    return last
 
 
 def _like(changed: onnx.ModelProto, original: onnx.ModelProto, opset: bool = True) -> onnx.ModelProto:

@@ -39,17 +39,23 @@ def open_yolo(
         model, precision, backend, shapes: as of `edgekit.open_engine`.
         settings: as of `Yolo`.
     """
-    from edgekit.models import models
-
-    if settings.get("head", "auto") == "auto" and str(model) in (shelf := models()):
-        settings["head"] = shelf[str(model)].recipe
-        settings.setdefault("names", shelf[str(model)].names or None)
+    if settings.get("head", "auto") == "auto":
+        known = known_settings(model)
+        settings = {**known, **settings, "head": known.get("head", "auto")}
     engine = open_engine(model, precision, backend, shapes)
     try:
         return Yolo(engine, **settings)
     except BaseException:
         engine.close()
         raise
+
+
+def known_settings(model: str | Path) -> dict[str, Any]:
+    """What the shelf knows of a model's head and class names, as settings of `Yolo`; {} for a file."""
+    from edgekit.models import models
+
+    one = models().get(str(model))
+    return {} if one is None else {"head": one.recipe, "names": one.names or None}
 
 
 class Yolo:

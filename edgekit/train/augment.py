@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgekit.train.data import Picture
+from edgekit.evaluate.data import Picture
 from edgekit.train.losses import IGNORE, LABEL
 
 PAD = 114 / 255  # grey of the letterbox at run time

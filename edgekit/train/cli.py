@@ -1,4 +1,4 @@
-"""`edgekit train`, `edgekit evaluate` and `edgekit export detector`. PyTorch is imported when they run."""
+"""`edgekit train` and `edgekit export detector`. PyTorch is imported when they run."""
 
 from __future__ import annotations
 
@@ -60,25 +60,6 @@ def add_train_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run_train)
 
 
-def add_evaluate_parser(subparsers: Any) -> None:
-    """Add `evaluate` and its kinds."""
-    kinds = subparsers.add_parser("evaluate", help="score a model against labelled pictures").add_subparsers(
-        dest="kind", metavar="KIND", required=True
-    )
-    parser = kinds.add_parser("detector", help="COCO average precision of person boxes")
-    parser.add_argument("model", nargs="+", help="names of `edgekit models`, .onnx or .plan: any YOLO")
-    parser.add_argument(
-        "--data", required=True, help="folder with images/ and labels/ (YOLO), or a COCO .json"
-    )
-    parser.add_argument(
-        "--split", metavar="JSON", help="split.json of a run: score its held-out pictures only"
-    )
-    parser.add_argument("--score", type=float, default=0.25, help="threshold for precision and recall")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "int8"))
-    parser.add_argument("--backend", default="auto", help="auto, tensorrt, onnxruntime[-cpu|-cuda]")
-    parser.set_defaults(run=run_evaluate)
-
-
 def add_export_parser(kinds: Any) -> None:
     """Add `detector` to the subcommands of `edgekit export`."""
     parser = kinds.add_parser("detector", help="a trained person detector to ONNX")
@@ -105,7 +86,7 @@ def say(line: str) -> None:
 def run_train(args: argparse.Namespace) -> int:
     """`edgekit train detector`."""
     need_torch()
-    from edgekit.train.data import read_data
+    from edgekit.train.data import read_people
     from edgekit.train.detector import train_detector
     from edgekit.train.network import backbone_file
     from edgekit.train.trainer import Settings
@@ -117,7 +98,7 @@ def run_train(args: argparse.Namespace) -> int:
         raise InputError("Give --epochs or --steps, not both.")
     steps = args.steps or 7900
     if args.epochs:
-        steps = max(1, round(args.epochs * len(read_data(args.data)) * (1 - args.held_out) / args.batch))
+        steps = max(1, round(args.epochs * len(read_people(args.data)) * (1 - args.held_out) / args.batch))
     settings = Settings(
         size=args.size,
         batch=args.batch,
@@ -149,30 +130,6 @@ def run_train(args: argparse.Namespace) -> int:
         report=say,
     )
     say(f"checkpoint: {path}\nexport it:  edgekit export detector {path} --out person.onnx")
-    return 0
-
-
-def run_evaluate(args: argparse.Namespace) -> int:
-    """`edgekit evaluate detector`: one line of figures a model."""
-    import json
-    from pathlib import Path
-
-    from edgekit.tasks.yolo import open_yolo
-    from edgekit.train import evaluate as judge
-    from edgekit.train.data import load_images, read_data
-
-    pictures = read_data(args.data)
-    if args.split:
-        held = set(json.loads(Path(args.split).read_text(encoding="utf-8"))["held_out"])
-        pictures = [p for p in pictures if p.path.stem in held]
-        if not pictures:
-            raise InputError(f"No picture of {args.data} is held out in {args.split}.")
-    images = load_images(pictures, 1 << 16)
-    for model in args.model:
-        with open_yolo(model, args.precision, args.backend, **judge.SCORING) as yolo:
-            figures = judge.evaluate(judge.people(yolo), pictures, images, args.score)
-        words = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        sys.stdout.write(f"{model}: {len(pictures)} pictures, {words}\n")
     return 0
 
 

@@ -17,15 +17,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekit.errors import InputError
+from edgekit.evaluate.boxes import box_figures
+from edgekit.evaluate.classes import match
+from edgekit.evaluate.data import Picture
+from edgekit.evaluate.score import SCORING, THRESHOLD
 from edgekit.tasks.yolo import Yolo
-from edgekit.train import evaluate as judge
 from edgekit.train.augment import CALM, Augment, PictureStore, Strength
-from edgekit.train.data import Picture, load_images, read_data, read_unlabelled
+from edgekit.train.data import PERSON, load_images, read_people, read_unlabelled
 from edgekit.train.likeness import draw_weights, split
 from edgekit.train.loop import append_log, load_checkpoint, save_checkpoint
 from edgekit.train.network import Detector
 from edgekit.train.pseudo import complete
 from edgekit.train.teacher import Teacher
+from edgekit.train.torch_engine import TorchEngine
 from edgekit.train.trainer import STRENGTHS, Settings, Trainer
 
 Some = tuple[Sequence[Picture], Sequence[NDArray[np.uint8]]]
@@ -37,11 +41,11 @@ def score(
     pictures: Sequence[Picture],
     images: Sequence[NDArray[np.uint8]],
 ) -> dict[str, float]:
-    """AP of a torch network on pictures."""
-    detect = judge.people(Yolo(judge.TorchEngine(network, network.size, device), **judge.SCORING))
-    found = [detect(i) for i in images]
-    figures = judge.average_precision(pictures, [i.shape for i in images], found)
-    return figures | judge.at_threshold(pictures, images, found)
+    """Figures of a torch network on pictures; those for which there is nothing to find are left out."""
+    yolo = Yolo(TorchEngine(network, network.size, device), **SCORING)
+    people = match((PERSON,), (PERSON,), [0])
+    figures = box_figures(pictures, [i.shape for i in images], [yolo(i) for i in images], people, THRESHOLD)
+    return {name: value for name, value in figures.items() if isinstance(value, float)}
 
 
 def load_teacher(file: Path | str, device: str) -> Teacher:
@@ -81,7 +85,7 @@ def train_detector(
     settings, out, begun = settings or Settings(), Path(out), time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    pictures = read_data(data)
+    pictures = read_people(data)
     images = load_images(pictures, settings.long_side)
     group, held = split(pictures, images, out, backbone, held_out)
     taught = np.flatnonzero(~held)
@@ -117,7 +121,7 @@ def train_detector(
         away = np.flatnonzero(held)
         sets["held out"] = ([pictures[i] for i in away], [images[i] for i in away])
     for name in check:
-        others = read_data(name)
+        others = read_people(name)
         sets[str(name)] = (others, load_images(others, 4096))
     for name, some in sets.items():
         figures = score(trainer.average.network, device, *some)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
+from edgekit.evaluate.data import Picture
 from edgekit.files import atomic_write
-from edgekit.train.data import Picture
 
 
 def describe(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

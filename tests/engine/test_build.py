@@ -22,8 +22,8 @@ from edgekit.cli import main
 from edgekit.device import Device
 from edgekit.engine import TensorSpec
 from edgekit.engine.build import build
-from edgekit.engine.build_cli import shelf_recipe
 from edgekit.engine.calibration import MOST, Recipe, picture_feeds, picture_input, pictures
+from edgekit.engine.int8 import recipe_of
 from edgekit.engine.plan import Plan
 from edgekit.engine.precision import precision_of
 from edgekit.engine.progress import BuildCancelled, Phases, run_watched
@@ -371,9 +371,9 @@ def test_pictures_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_the_recipe_of_a_shelf_model() -> None:
-    assert shelf_recipe("yolox-nano") == Recipe("yolox", 114, False, False)
-    assert shelf_recipe("yolov8n") == Recipe("ultralytics", 114, True, True)
-    assert shelf_recipe("some/file.onnx") is None
+    nowhere = Path("some/file.onnx")  # what the shelf knows is not read from the file
+    assert recipe_of("yolox-nano", nowhere) == Recipe("yolox", 114, False, False)
+    assert recipe_of("yolov8n", nowhere) == Recipe("ultralytics", 114, True, True)
     image = np.zeros((20, 40, 3), np.uint8)
     image[..., 2] = 255  # red
     wide = Recipe().prepare([image], (40, 40))

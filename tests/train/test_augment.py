@@ -11,8 +11,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = pytest.mark.train
 
+from edgekit.evaluate.data import Picture  # noqa: E402
 from edgekit.train.augment import CALM, Augment, PictureStore, Strength, tidy  # noqa: E402
-from edgekit.train.data import Picture  # noqa: E402
 from edgekit.train.losses import IGNORE, LABEL  # noqa: E402
 
 QUIET = Strength(p_mosaic=0, p_mix=0, p_turn=0, colour=0, zoom=(-0.8, 0.8))

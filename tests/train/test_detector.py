@@ -97,11 +97,11 @@ def test_resumed_run_equals_unbroken_run(data: Path, tmp_path: Path) -> None:
 def test_checkpoint_restores_every_part(data: Path, tmp_path: Path) -> None:
     """Optimiser, averages and random state come back: the next step from a restored trainer is the same."""
     from edgekit.train.augment import Augment, PictureStore
-    from edgekit.train.data import load_images, read_yolo
+    from edgekit.train.data import load_images, read_people
     from edgekit.train.loop import save_checkpoint
     from edgekit.train.trainer import Trainer
 
-    pictures = read_yolo(data)
+    pictures = read_people(data)
     store = PictureStore(load_images(pictures, 128), pictures, "cpu")
 
     def steps(trainer: Trainer, count: int) -> None:
@@ -144,7 +144,7 @@ def test_command_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     run = ["train", "detector", "--data", str(data), "--out", str(tmp_path), "--scratch", "--device", "cpu"]
     assert main([*run, "--steps", "2", "--batch", "2", "--size", "96", "--held-out", "0.2"]) == 0
     assert main(["export", "detector", str(tmp_path / "detector.pt"), "--out", str(tmp_path / "p.onnx")]) == 0
-    assert main(["evaluate", "detector", str(tmp_path / "p.onnx"), "--data", str(data)]) == 0
+    assert main(["evaluate", str(tmp_path / "p.onnx"), "--dataset", str(data)]) == 0
     assert "AP50" in capsys.readouterr().out
     assert (
         main(["train", "detector", "--data", str(tmp_path / "no"), "--out", str(tmp_path), "--scratch"]) == 2

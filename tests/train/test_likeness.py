@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgekit.train.data import Picture
+from edgekit.evaluate.data import Picture
 from edgekit.train.likeness import clusters, describe, draw_weights, hold_out, split
 
 

@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = pytest.mark.train
 
+from edgekit.evaluate.data import Picture  # noqa: E402
 from edgekit.train.augment import PictureStore  # noqa: E402
-from edgekit.train.data import Picture  # noqa: E402
 from edgekit.train.losses import IGNORE, LABEL  # noqa: E402
 from edgekit.train.pseudo import complete, look  # noqa: E402
 from edgekit.train.teacher import PERSON  # noqa: E402
