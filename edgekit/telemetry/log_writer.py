@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -189,9 +188,9 @@ class LogWriter:
             now = {"part": self._number, "t_boot_s": boot_clock(), "t_wall_iso": wall_iso()}
             data = _line({**self._header, **now}) + data
         try:
-            done = os.pwrite(self._fd, data, self._size)
-            if done < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            done = 0
+            while done < len(data):  # after a part of the data, the next call says why not all
+                done += os.pwrite(self._fd, data[done:], self._size + done)
         except OSError:
             with suppress(OSError):
                 os.ftruncate(self._fd, self._size)
