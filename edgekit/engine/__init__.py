@@ -1,7 +1,7 @@
 """Engines: functions of named tensors, `engine({"images": x}) -> {"output0": y}`.
 
-An engine knows nothing of pictures. Two back ends stand behind one protocol: TensorRT
-(a plan run with pycuda) and ONNX Runtime (CPU or CUDA).
+An engine knows nothing of pictures. Three back ends stand behind one protocol: TensorRT
+(a plan run with pycuda), ONNX Runtime (CPU or CUDA) and PyTorch (to be measured against).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Engine(Protocol):
     """What every back end offers.
 
     Attributes:
-        backend: "tensorrt", "onnxruntime-cpu" or "onnxruntime-cuda".
+        backend: "tensorrt", "onnxruntime-cpu", "onnxruntime-cuda" or "pytorch".
         precision: the precision the arithmetic really runs in ("fp32", "fp16", "int8").
         device: the device in words, as in a table ("Orin Nano", "x86-64 CPU, 2 threads").
         why: one sentence: what was chosen and for which reason.
@@ -108,8 +108,9 @@ def open_engine(
     Args:
         model: a name of `edgekit models`, a path to `.onnx`, or a path to a plan (`.plan`, `.engine`).
         precision: "fp32", "fp16" or "int8". A back end that cannot run it says so in `why`.
-        backend: "auto", "tensorrt", "onnxruntime" (CUDA if it is there), "onnxruntime-cpu" or
-            "onnxruntime-cuda". "auto" takes TensorRT where it and a GPU are found, ONNX Runtime otherwise.
+        backend: "auto", "tensorrt", "onnxruntime" (CUDA if it is there), "onnxruntime-cpu",
+            "onnxruntime-cuda" or "pytorch". "auto" takes TensorRT where it and a GPU are found, ONNX Runtime
+            otherwise, and never PyTorch, which is there to be measured against.
         shapes: min, opt and max shape of each dynamic input, for a plan that must be built.
 
     Raises:

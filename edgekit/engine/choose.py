@@ -7,7 +7,7 @@ from pathlib import Path
 from edgekit.engine import PRECISIONS, Engine, ShapeRanges
 from edgekit.errors import InputError, MissingError
 
-BACKENDS = ("auto", "tensorrt", "onnxruntime", "onnxruntime-cpu", "onnxruntime-cuda")
+BACKENDS = ("auto", "tensorrt", "onnxruntime", "onnxruntime-cpu", "onnxruntime-cuda", "pytorch")
 PLANS = (".plan", ".engine", ".trt")
 
 
@@ -50,6 +50,10 @@ def choose_engine(
         return _tensorrt(path, "a plan was given")
     if backend == "tensorrt":
         return _built(path, precision, shapes, "asked for")
+    if backend == "pytorch":
+        from edgekit.engine.pytorch import PyTorchEngine
+
+        return PyTorchEngine(path, precision=precision, why="PyTorch: asked for")
     if backend == "auto" and (missing := tensorrt_missing()) is None:
         return _built(path, precision, shapes, "TensorRT and a GPU are here")
     reason = "asked for" if backend != "auto" else f"{missing}"
