@@ -91,7 +91,7 @@ class JtopProbe:
         process = self._process
         try:
             if process is None:
-                problem = check_socket(self._root)  # cheaper than a new process that finds it out
+                problem = check_socket(self._root, installed=True)  # cheaper than a process that finds it out
                 if problem:
                     raise ProbeError(problem)
                 process = self._start(self._python)
@@ -150,13 +150,18 @@ def interpreters() -> list[str]:
     return list(dict.fromkeys((sys.executable or SYSTEM_PYTHON, SYSTEM_PYTHON)))
 
 
-def check_socket(root: Path) -> str:
-    """Why the service cannot be reached, with the cure; empty where it may be. Nothing is sent to it."""
+def check_socket(root: Path, *, installed: bool = False) -> str:
+    """Why the service cannot be reached, with the cure; empty where it may be. Nothing is sent to it.
+
+    Args:
+        root: below it lies the socket.
+        installed: jetson-stats is known to be there.
+    """
     socket = root / SOCKET
     try:
         status = socket.stat()
     except OSError:
-        if shutil.which("jtop") or importlib.util.find_spec("jtop"):
+        if installed or shutil.which("jtop") or importlib.util.find_spec("jtop"):
             return f"jtop.service is not active: there is no /{SOCKET}. Cure: {RESTART}"
         return f"jetson-stats is not installed. Cure, on a Jetson: {INSTALL}"
     if os.access(socket, os.R_OK | os.W_OK):

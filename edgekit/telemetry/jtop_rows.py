@@ -15,6 +15,7 @@ REASONS = {
     "power_mode": "jtop found no nvpmodel",
     "jetson_clocks": "jtop found no jetson_clocks",
     "fan_pct": "jtop found no fan",
+    "cpu_load_pct": "jtop's first figure is the load since boot",
 }
 
 
@@ -40,13 +41,13 @@ class Rows:
         if wrong or not self._throttling.counters:
             missing["oc_events"] = "; ".join(wrong) or "no over-current counters (soctherm_oc) in /sys"
         gpu: dict[str, Any] = next(iter(row["gpu"].values()), {})
-        idle, mode = row["cpu"].get("idle"), row["mode"]
+        cpus, mode = row["cpus"], row["mode"]
         speeds = [speed for fan in row["fan"].values() for speed in fan.get("speed", ())]
         values: dict[str, Any] = {
             "power_total_mw": total,
             "gpu_load_pct": gpu.get("status", {}).get("load"),
             "gpu_freq_khz": gpu.get("freq", {}).get("cur"),
-            "cpu_load_pct": None if idle is None else min(100.0, max(0.0, 100.0 - idle)),
+            "cpu_load_pct": min(100.0, sum(cpus) / len(cpus)) if cpus else None,
             "ram_used_kb": row["ram"],
             "fan_pct": speeds[0] if speeds else None,
             "power_mode": None if mode is None else mode.removeprefix("MODE_"),
