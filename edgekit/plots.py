@@ -132,20 +132,22 @@ class CountChart:
     picture_side = None
 
     def __init__(self, path: Path) -> None:
+        from matplotlib.figure import Figure
+
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.found: list[int] = []
+        self._figure = Figure(figsize=(6, 2.4))
+        self._axis = self._figure.add_subplot(xlabel="frame", ylabel="found")
+        (self._line,) = self._axis.plot([])
 
     def write(self, frame: Frame, result: Result, picture: NDArray[np.uint8] | None) -> None:
         """Draw what was found up to this frame."""
-        from edgekit.report.chart import COLOURS, Chart
-
         self.found.append(len(result))
-        chart = Chart("Found on each frame")
-        axis = chart.axis()
-        axis.bar(range(len(self.found)), self.found, width=1.0, color=COLOURS[0])
-        axis.set_ylim(0, max(*self.found, 1) + 1)
-        chart.savefig(self.path, dpi=110)
+        self._line.set_data(range(len(self.found)), self.found)
+        self._axis.relim()
+        self._axis.autoscale_view()
+        self._figure.savefig(self.path)
 
     def close(self) -> None:
         """The last chart stays."""

@@ -9,7 +9,7 @@ from edgekit.runlog import Run
 from edgekit.telemetry.energy import Energy
 
 #: Fewer samples than this say little about a run.
-FEWEST = 5
+FEWEST = 3
 
 
 def half_the_energy(mine: Run | None, baseline: Run, share: float = 0.5) -> Verdict:
