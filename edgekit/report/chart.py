@@ -29,6 +29,7 @@ BINS = 700
 WIDTH = 7.2  # inches
 #: Characters of a title's line.
 TITLE = 92
+_STROKE = {"arrowstyle": "-", "linewidth": 1.6, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)}
 
 
 class Chart(Figure):
@@ -141,21 +142,30 @@ def end_labels(axis: Any, labels: Sequence[tuple[float, str, str]]) -> None:
         return
     low, high = axis.get_ylim()
     ranked = sorted(labels)
+    lines = 1 + max(words.count("\n") for _, words, _ in ranked)
     rows = axis.get_subplotspec().get_gridspec().nrows
-    step = 11.5 / (72 * max(0.5, axis.figure.get_size_inches()[1] / rows - 0.7))
+    step = (1.0 + 10.5 * lines) / (72 * max(0.5, axis.figure.get_size_inches()[1] / rows - 0.7))
     wanted = [(value - low) / (high - low) for value, _, _ in ranked]
     for (_, words, colour), at, put in zip(ranked, wanted, spread(wanted, step), strict=True):
         axis.annotate(
             words,
             xy=(1.0, at),
-            xytext=(1.035, put),
+            xytext=(1.045, put),
             xycoords="axes fraction",
             textcoords="axes fraction",
             va="center",
             fontsize=9,
+            linespacing=1.05,
             color=INK,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 1.6, "shrinkA": 1, "shrinkB": 1},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 1.6,
+                "shrinkA": 1,
+                "shrinkB": 1,
+                "relpos": (0, 0.5),
+            },
         )
 
 
@@ -185,3 +195,23 @@ def clock(axis: Any, span_s: float) -> float:
     axis.set_xlabel(unit, fontsize=9, color=FAINT, loc="right", labelpad=1)
     axis.margins(x=0.0)
     return seconds
+
+
+def unit_of_y(axis: Any, unit: str) -> None:
+    """The unit of the values, above their scale."""
+    place = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "va": "bottom"}
+    axis.annotate(unit, (0, 1), (-4, 6), fontsize=9, color=FAINT, annotation_clip=False, **place)
+
+
+def name_rows(axis: Any, names: Sequence[str]) -> None:
+    """Names of horizontal rows, the first on top."""
+    axis.set_yticks(range(len(names)), names)
+    axis.tick_params(axis="y", labelcolor=INK)
+    axis.set_ylim(len(names) - 0.5, -0.5 if len(names) > 1 else -0.6)
+    axis.grid(visible=False)
+    axis.grid(visible=True, axis="x", color=GRID, linewidth=0.8)
+
+
+def colours(count: int) -> list[str]:
+    """So many colours, repeated where there are not enough."""
+    return [COLOURS[i % len(COLOURS)] for i in range(count)]

@@ -98,6 +98,30 @@ def verdict(run: Run) -> list[str]:
     return found
 
 
+def held_down(log: Log) -> list[tuple[float, float, str]]:
+    """Stretches in which clocks were held down: from, to (boot clock), why. A sample counts one interval."""
+    found: list[tuple[float, float, str]] = []
+    before: tuple[str, ...] = ()
+    for t, reasons in zip(log.t, log.throttle, strict=True):
+        end = float(t) + log.interval_s
+        if reasons and reasons == before and t - found[-1][1] <= 2 * log.interval_s:
+            found[-1] = (found[-1][0], end, found[-1][2])
+        elif reasons:
+            found.append((float(t), end, ", ".join(reasons)))
+        before = reasons
+    return found
+
+
+def over_current(log: Log) -> list[tuple[float, str, int]]:
+    """When counters of over-current events rose: (boot clock, name, by how many)."""
+    found = []
+    for name, counter in log.oc_events.items():
+        known = np.isfinite(counter)
+        t, rise = log.t[known][1:], np.diff(counter[known])
+        found += [(float(t[i]), name, int(rise[i])) for i in np.flatnonzero(rise > 0)]
+    return sorted(found)
+
+
 def _inside(log: Log, start_s: float, end_s: float) -> NDArray[np.bool_]:
     """The samples of a stretch; those around it where it lies between two samples."""
     inside = (log.t >= start_s) & (log.t <= end_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.report.clean import throttled, throttling_unknown, verdict
@@ -157,8 +158,8 @@ def about(run: Run) -> list[Row]:
         ("sampler", sampler.get("why")),
         ("versions", ", ".join(f"{name} {number}" for name, number in run.meta.get("versions", {}).items())),
         ("revision", _revision(git)),
-        ("started", run.meta.get("started_wall")),
-        ("command", shlex.join(map(str, run.meta.get("command", [])))),
+        ("started", day(run.meta.get("started_wall"))),
+        ("command", _command(run)),
         ("folder", str(run.folder)),
     ]
     return [[name, value] for name, value in rows if value not in (None, "")]
@@ -166,6 +167,18 @@ def about(run: Run) -> list[Row]:
 
 def _revision(git: Mapping[str, Any]) -> str:
     return f"{git['revision']}{', with changes' if git.get('changed') else ''}" if git.get("revision") else ""
+
+
+def day(iso: object) -> str:
+    """A moment in UTC as people write it."""
+    return str(iso or "")[:19].replace("T", " ") + (" UTC" if iso else "")
+
+
+def _command(run: Run) -> str:
+    words = [str(word) for word in run.meta.get("command", [])]
+    if words and Path(words[0]).name in ("__main__.py", "edgekit"):
+        words[0] = "edgekit"
+    return shlex.join(words)
 
 
 def _config(run: Run, name: str) -> str:

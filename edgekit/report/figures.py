@@ -8,14 +8,8 @@ from __future__ import annotations
 
 from edgekit.report.bars import bars, pareto
 from edgekit.report.over_time import Span, loads, power_over_time, rails, temperatures
-from edgekit.report.stages import (
-    energy_per_frame,
-    energy_per_stage,
-    fps_and_drops,
-    latency_histogram,
-    latency_percentiles,
-    stage_shares,
-)
+from edgekit.report.speed import fps_and_drops, latency_histogram, latency_percentiles
+from edgekit.report.stages import energy_per_frame, energy_per_stage, stage_shares
 
 __all__ = [
     "Span",

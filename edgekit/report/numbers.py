@@ -100,7 +100,8 @@ def per_second(
     """
     t = run.frames["t_boot_s"] - run.start_s
     length = max(run.seconds, 1e-9)
-    width = next((w for w in _WIDTHS if length / w <= bins and (w >= 1 or length < 20)), _WIDTHS[-1])
+    few = max(length / bins, 12.0 * length / max(1, len(t)))  # a bin of few frames jumps by whole ones
+    width = next((w for w in _WIDTHS if w >= few), _WIDTHS[-1])
     width = min(width, length)
     edges = (np.arange(int(length / width * (1 + 1e-9)) + 1) * width).astype(np.float64)
     gone = np.diff(run.frames["dropped"], prepend=0.0)

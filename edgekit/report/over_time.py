@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,10 @@ from edgekit.report.chart import (
     envelope,
     line,
     stretches,
+    unit_of_y,
     unknown,
 )
+from edgekit.report.clean import held_down, over_current
 
 if TYPE_CHECKING:
     from edgekit.telemetry.log import Log
@@ -51,7 +54,7 @@ def power_over_time(log: Log, runs: Sequence[Span] = ()) -> Chart:
     axis, zero, unit = _sheet(chart, log, runs)
     line(axis, (log.t - zero) / unit, log.power_w, log.interval_s / unit, color=COLOURS[0])
     axis.set_ylim(0, 1.15 * np.nanmax(log.power_w))
-    _unit_of_y(axis, "W")
+    unit_of_y(axis, "W")
     for start, end, _ in runs:
         mean = energy(log, start, end).mean_w
         if mean is not None and len(runs) <= LABELLED:
@@ -91,17 +94,18 @@ def rails(log: Log, runs: Sequence[Span] = ()) -> Chart:
         ends = [_last(log.rails_w[name]) for name in names]
     axis.set_ylim(bottom=0)
     axis.margins(y=0.1)
-    _unit_of_y(axis, "W")
+    unit_of_y(axis, "W")
     _shade(axis, runs, zero, unit)
+    means = {name: _mean(log, log.rails_w[name], runs) for name in names}
     labels = []
     for (name, colour), end in list(zip(_coloured(names), ends, strict=True))[:NAMED]:
         total = name == log.power_total_name
-        words = f"{name} {float(np.nanmean(log.rails_w[name])):.2f} W"
-        labels.append((end, f"{words}, all of it" if total else words, INK if total else colour))
+        words = f"{name}{', all' if total else ''}\n{means[name]:.2f} W"
+        labels.append((end, words, INK if total else colour))
     end_labels(axis, labels)
-    means = ", ".join(f"{name} {np.nanmean(log.rails_w[name]):.2f} W" for name in names)
     how = "stacked" if stacked else "each by itself"
-    chart.alt = f"Power by rail over time, {how}. Means: {means}."
+    figures = ", ".join(f"{name} {mean:.2f} W" for name, mean in means.items())
+    chart.alt = f"Power by rail over time, {how}. Means: {figures}."
     return chart
 
 
@@ -115,17 +119,19 @@ def temperatures(log: Log, runs: Sequence[Span] = ()) -> Chart:
     chart = Chart(heading, log.label, height=3.0)
     axis, zero, unit = _sheet(chart, log, runs)
     t = (log.t - zero) / unit
-    for name, colour in reversed(_coloured(zones)):
+    named = dict(_alike(log.temps_c, zones))
+    coloured = _coloured(list(named))
+    for name, colour in reversed(coloured):
         line(axis, t, log.temps_c[name], log.interval_s / unit, color=colour)
     axis.margins(y=0.15)
-    _unit_of_y(axis, "°C")
+    unit_of_y(axis, "°C")
     _shade(axis, runs, zero, unit)
     marks = _throttling(axis, log, t, unit)
     end_labels(
         axis,
         [
-            (_last(log.temps_c[name]), f"{name} {_last(log.temps_c[name]):.0f} °C", colour)
-            for name, colour in _coloured(zones)[:NAMED]
+            (_last(log.temps_c[name]), f"{named[name]}\n{_last(log.temps_c[name]):.1f} °C", colour)
+            for name, colour in coloured[:NAMED]
         ],
     )
     peaks = ", ".join(f"{name} {np.nanmax(log.temps_c[name]):.1f} °C" for name in zones)
@@ -153,7 +159,7 @@ def loads(log: Log, runs: Sequence[Span] = ()) -> Chart:
             line(first, (log.t - zero) / unit, column, log.interval_s / unit, color=colour)
             said.append(f"{name} load {np.nanmean(column):.0f} % on average")
         first.set_ylim(-2, 102)
-        _unit_of_y(first, "%")
+        unit_of_y(first, "%")
         _shade(first, runs, zero, unit)
         colours = (COLOURS[2], COLOURS[1])
         end_labels(
@@ -168,7 +174,7 @@ def loads(log: Log, runs: Sequence[Span] = ()) -> Chart:
         megahertz = log.gpu_freq_khz / 1e3
         line(axis, (log.t - zero) / unit, megahertz, log.interval_s / unit, color=COLOURS[0])
         axis.set_ylim(0, 1.1 * max(1.0, np.nanmax(megahertz)))
-        _unit_of_y(axis, "MHz")
+        unit_of_y(axis, "MHz")
         _shade(axis, runs if first is None else (), zero, unit)
         end_labels(axis, [(_last(megahertz), "GPU clock", COLOURS[0])])
         said.append(f"GPU clock from {np.nanmin(megahertz):.0f} to {np.nanmax(megahertz):.0f} MHz")
@@ -177,30 +183,6 @@ def loads(log: Log, runs: Sequence[Span] = ()) -> Chart:
             first.tick_params(labelbottom=False)
     chart.alt = f"Load and clocks over time: {'; '.join(said)}."
     return chart
-
-
-def held_down(log: Log) -> list[tuple[float, float, str]]:
-    """Stretches in which clocks were held down: from, to (boot clock), why. A sample counts one interval."""
-    found: list[tuple[float, float, str]] = []
-    before: tuple[str, ...] = ()
-    for t, reasons in zip(log.t, log.throttle, strict=True):
-        end = float(t) + log.interval_s
-        if reasons and reasons == before and t - found[-1][1] <= 2 * log.interval_s:
-            found[-1] = (found[-1][0], end, found[-1][2])
-        elif reasons:
-            found.append((float(t), end, ", ".join(reasons)))
-        before = reasons
-    return found
-
-
-def over_current(log: Log) -> list[tuple[float, str, int]]:
-    """When counters of over-current events rose: (boot clock, name, by how many)."""
-    found = []
-    for name, counter in log.oc_events.items():
-        known = np.isfinite(counter)
-        t, rise = log.t[known][1:], np.diff(counter[known])
-        found += [(float(t[i]), name, int(rise[i])) for i in np.flatnonzero(rise > 0)]
-    return sorted(found)
 
 
 def _throttling(axis: Any, log: Log, t: NDArray[np.float64], unit: float) -> str:
@@ -264,16 +246,34 @@ def _stack(
     return [float(a + b) / 2 for a, b in pairwise(last)]
 
 
+def _mean(log: Log, watts: NDArray[np.float64], runs: Sequence[Span]) -> float:
+    """Mean power of the one run, or of the whole log."""
+    from edgekit.telemetry.energy import energy
+
+    start, end = runs[0][:2] if len(runs) == 1 else (float(log.t[0]), float(log.t[-1]))
+    mean = energy(replace(log, power_w=watts, energy_j={}), start, end).mean_w
+    return float(np.nanmean(watts)) if mean is None else mean
+
+
+def _alike(columns: Mapping[str, NDArray[np.float64]], names: Sequence[str]) -> list[tuple[str, str]]:
+    """Names with what to call them: of those that are always the same, the first stands for all."""
+    groups: list[list[str]] = []
+    for name in names:
+        for group in groups:
+            if np.array_equal(columns[name], columns[group[0]], equal_nan=True):
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    return [(g[0], g[0] if len(g) == 1 else f"{g[0]}, {len(g) - 1} alike") for g in groups]
+
+
 def _coloured(names: Sequence[str]) -> list[tuple[str, str]]:
     return [(name, COLOURS[i] if i < NAMED else COLOURS[-1]) for i, name in enumerate(names)]
 
 
 def _last(column: NDArray[np.float64]) -> float:
     return float(column[np.flatnonzero(np.isfinite(column))[-1]])
-
-
-def _unit_of_y(axis: Any, unit: str) -> None:
-    axis.set_ylabel(unit, fontsize=9, color=FAINT, rotation=0, ha="right", va="top", y=1.0, labelpad=2)
 
 
 def _why(log: Log) -> str:

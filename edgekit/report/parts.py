@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.report import figures
 from edgekit.report.clean import throttled, throttling_unknown, unclean, verdict
-from edgekit.report.facts import about, energy_rows, headline, power_tiles, side_by_side, stage_table
+from edgekit.report.facts import about, day, energy_rows, headline, power_tiles, side_by_side, stage_table
 from edgekit.report.numbers import hottest, percentiles, rail_energy
 from edgekit.report.page import Part
 
@@ -144,7 +144,7 @@ def subtitle(run: Run) -> str:
         " ".join(str(w) for w in (model, precision) if w),
         backend,
         device,
-        run.meta.get("started_wall", ""),
+        day(run.meta.get("started_wall")),
     ]
     return " · ".join(str(word) for word in words if word)
 

@@ -13,8 +13,8 @@ from edgekit.report.chart import COLOURS, FAINT, GRID, INK, PAPER, Chart
 
 #: A figure of more points than this becomes a PNG: as SVG it would weigh megabytes and scroll slowly.
 MOST_POINTS = 20_000
-#: Width and least height in inches of the copy for a phone; 96 pixels of a page are an inch.
-PHONE = (3.7, 2.7)
+#: Width in inches of the copy for a phone; 96 pixels of a page are an inch.
+PHONE = 3.7
 #: Colours that the page sets, for light and for dark.
 VARIABLES = {
     INK: "var(--ink)",
@@ -55,15 +55,15 @@ def pictures(figure: Any, name: str, alt: str) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def _page_size(figure: Any, size: tuple[float, float] | None) -> Iterator[None]:
-    """Without the title, which the page sets in its own letters, and at another size."""
+def _page_size(figure: Any, width: float | None) -> Iterator[None]:
+    """Without the title, which the page sets in its own letters, and of another width."""
     before = figure.get_size_inches().copy()
     title = figure.title if isinstance(figure, Chart) else None
     shown = "" if title is None else title.get_text()
     if title is not None:
         title.set_text("")
-    if size is not None:
-        figure.set_size_inches(size[0], max(size[1], before[1]))
+    if width is not None:
+        figure.set_size_inches(width, before[1])
     try:
         yield
     finally:

@@ -50,7 +50,8 @@ def figure(value: Any, digits: int = 3) -> str:
 def texts(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
     """All cells as text, the numbers of a column with the same decimals.
 
-    The largest of a column has three significant digits, the smallest two, within two decimals more.
+    The largest of a column has three significant digits; where that leaves the smallest less than two, it
+    has up to two decimals.
     """
     columns = list(zip(*rows, strict=True))
     shown = []
@@ -58,7 +59,7 @@ def texts(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
         sizes = [abs(float(cell)) for cell in column if _is_number(cell) and not isinstance(cell, Integral)]
         sizes = [size for size in sizes if size] or [1.0]
         fewest = _decimals(max(sizes), 3)
-        decimals = max(fewest, min(_decimals(min(sizes), 2), fewest + 2))
+        decimals = max(fewest, min(_decimals(min(sizes), 2), 2))
         shown.append(
             [
                 f"{cell:.{decimals}f}"
