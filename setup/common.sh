@@ -234,6 +234,31 @@ install_extra() {
   write_stamp "$1"
 }
 
+# jetson-stats for the tests with jtop's real service: each version in a folder of its own, since it is no part
+# of the kit (AGPL-3.0) and both must be supported. Quiet; fails where it cannot be had.
+install_jetson_stats() {
+  local version folder stamp
+  for version in 4.3.2 7.2.2; do
+    folder=$VENV/jtop-$version
+    stamp="$version $("$PY" -V)"
+    [ "$(cat -- "$folder/.edgekit" 2>/dev/null)" = "$stamp" ] && continue
+    say "Installing jetson-stats $version for the tests, into $folder"
+    rm -rf -- "$folder"
+    "$PY" -m pip install --disable-pip-version-check --no-input --retries 1 --target "$folder" \
+      "jetson-stats==$version" >"$VENV/jetson-stats.log" 2>&1 </dev/null || return 1
+    printf '%s\n' "$stamp" >"$folder/.edgekit"
+  done
+}
+
+# Whether a process may have mounts of its own here, by root's way or by everybody's.
+can_unshare() {
+  local how
+  for how in -m -rm; do
+    unshare $how --propagation private mount -t overlay overlay -o lowerdir=/etc:/usr /etc 2>/dev/null && return 0
+  done
+  return 1
+}
+
 # set_up [EXTRA…]: everything above, in order. Ends the script with a message where it cannot go on.
 # shellcheck disable=SC2120  # demo.sh and lab.sh need no extra
 set_up() {

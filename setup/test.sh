@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up and run every check: ruff, mypy, pytest. Arguments go to pytest: ./setup/test.sh -k letterbox
-# Tests that need PyTorch, a GPU, a Jetson, GStreamer, a browser or a C compiler are left out where there is
-# none; the first lines of the part "pytest" say how to have the last three.
+# Tests that need PyTorch, a GPU, a Jetson, GStreamer, a browser, a C compiler or jetson-stats are left out where
+# there is none; the first lines of the part "pytest" say how to have the last four.
 set -euo pipefail
 # shellcheck source=setup/common.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
@@ -28,6 +28,8 @@ has_browser() {
 
 has_compiler() { printf '#include <linux/videodev2.h>\n' | cc -fsyntax-only -x c - 2>/dev/null; }
 
+has_jtop() { can_unshare && install_jetson_stats >&2; }
+
 # The marker expression for this machine, for example "not (train or gpu or jetson)"; empty: everything.
 markers() {
   local absent=''
@@ -37,6 +39,7 @@ markers() {
   has_gstreamer || absent="$absent or gstreamer"
   has_browser || absent="$absent or browser"
   has_compiler || absent="$absent or compiler"
+  has_jtop || absent="$absent or jtop"
   if [ -n "$absent" ]; then say "not (${absent# or })"; fi
 }
 
@@ -53,6 +56,9 @@ chosen=$(markers)
 case $chosen in *gstreamer*) say "Left out: tests with GStreamer. To have them: sudo apt install $GSTREAMER" ;; esac
 case $chosen in *compiler*) say "Left out: tests with an emulated camera. To have them: sudo apt install gcc libc6-dev" ;; esac
 case $chosen in *browser*) say "Left out: tests in a browser. To have them: sudo apt install chromium" ;; esac
+case $chosen in *jtop*) say "Left out: tests with jtop's real service. To have them: run this once with network," \
+  "where unshare may mount (util-linux; in a container: docker run --privileged)" ;; esac
+export EDGEKIT_JETSON_STATS=$VENV
 "$PY" -m pytest -m "$chosen" "$@" || failed+=(pytest)
 if [ ${#failed[@]} -gt 0 ]; then
   die "failed: $(printf '%s, ' "${failed[@]}" | sed 's/, $//')"

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -383,12 +384,46 @@ def test_markers_of_this_machine(kit: Path, tmp_path: Path) -> None:
     python = write(tmp_path, "python", "#!/bin/sh\nexit 1\n")
     python.chmod(0o755)
     function += "has_gstreamer() { false; }; has_browser() { false; }; has_compiler() { false; }\n"
+    function += "has_jtop() { false; }\n"
     done = run(kit, f"{function}\nPY={python}; markers", EDGEKIT_ROOTFS=str(tmp_path))
-    assert done.stdout == "not (train or gpu or jetson or gstreamer or browser or compiler)\n"
+    assert done.stdout == "not (train or gpu or jetson or gstreamer or browser or compiler or jtop)\n"
     function += "has_gstreamer() { true; }; has_browser() { true; }; has_compiler() { true; }\n"
+    function += "has_jtop() { true; }\n"
     python.write_text('#!/bin/sh\ncase "$2" in *torch*) exit 0 ;; esac\nexit 1\n')
     done = run(kit, f"{function}\nPY={python}; markers", EDGEKIT_ROOTFS=str(tmp_path))
     assert done.stdout == "not (gpu or jetson)\n"
+
+
+def test_jetson_stats_goes_beside_the_environment_once(
+    kit: Path, environment: Path, tmp_path: Path
+) -> None:
+    """Each version into a folder of its own; offline it fails, and leaves no stamp."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    variables = {"EDGEKIT_VENV": str(environment), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
+    assert run(kit, "install_jetson_stats", **variables).returncode == 1
+    assert "jetson-stats==4.3.2" in (environment / "jetson-stats.log").read_text()
+    assert not list(environment.glob("jtop-*/.edgekit"))
+    for version in ("4.3.2", "7.2.2"):
+        name = f"jetson_stats-{version}"
+        with zipfile.ZipFile(wheels / f"{name}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("jtop/__init__.py", f"__version__ = '{version}'\n")
+            wheel.writestr(
+                f"{name}.dist-info/METADATA",
+                f"Metadata-Version: 2.1\nName: jetson-stats\nVersion: {version}\n",
+            )
+            wheel.writestr(
+                f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            )
+            wheel.writestr(f"{name}.dist-info/RECORD", "")
+    done = run(kit, "install_jetson_stats", **variables)
+    assert done.returncode == 0, (environment / "jetson-stats.log").read_text()
+    assert done.stdout.count("Installing jetson-stats") == 2
+    for version in ("4.3.2", "7.2.2"):
+        assert version in (environment / f"jtop-{version}/jtop/__init__.py").read_text()
+    shutil.rmtree(wheels)
+    again = run(kit, "install_jetson_stats", **variables)
+    assert (again.returncode, again.stdout) == (0, "")
 
 
 @pytest.mark.parametrize(
