@@ -12,7 +12,7 @@ from edgekit.report.numbers import front, known
 from edgekit.report.tables import figure
 
 #: Panels in a row at most.
-ACROSS = 4
+ACROSS = 2  # more would not be read on a phone
 #: More points than this are named on the front only.
 NAMED = 12
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.report.clean import throttled, throttling_unknown, verdict
 from edgekit.report.numbers import hottest, percentiles, ratios, stages
-from edgekit.report.tables import DASH, Absent, figure
+from edgekit.report.tables import DASH, Absent, Shown, figure
 
 if TYPE_CHECKING:
     from edgekit.runlog import Run
@@ -83,7 +83,7 @@ def stage_table(run: Run) -> list[Row]:
     for column, words in (("age", "age at inference"), ("latency", "camera to last sink")):
         at = percentiles(run, column)
         if at:
-            rows.append([words, at[50], at[95], None, None])
+            rows.append([words, at[50], at[95], "", ""])  # they overlap the stages
     return rows
 
 
@@ -99,34 +99,44 @@ def energy_rows(whole: Energy, rails: Mapping[str, Energy]) -> list[Row]:
     return rows
 
 
+def compared(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The figures of each run under names with their unit; None where not known."""
+    rows = []
+    for run in runs:
+        frames, energy, at = len(run.frames["index"]), run.energy(), percentiles(run)
+        each = energy.per(frames)
+        warmest = None if run.log is None else hottest(run.log, run.start_s, run.end_s)
+        rows.append(
+            {
+                "run": run.name,
+                "FPS": run.fps if frames else None,
+                **{f"latency p{percent}, ms": at.get(percent) for percent in (50, 95, 99)},
+                "power, W": energy.mean_w,
+                "mJ per frame": None if each is None else 1e3 * each,
+                "FPS/W": 1 / each if each else None,
+                "hottest, °C": None if warmest is None else warmest[1],
+            }
+        )
+    return rows
+
+
 def side_by_side(runs: Sequence[Run]) -> list[Row]:
     """One column a run, each figure with its ratio to the first run's."""
-    energies = [run.energy() for run in runs]
-    counts = [len(run.frames["index"]) for run in runs]
-    at = [percentiles(run) for run in runs]
-    each = [energy.per(count) for energy, count in zip(energies, counts, strict=True)]
-    warmest = [None if run.log is None else hottest(run.log, run.start_s, run.end_s) for run in runs]
-    figures: dict[str, list[float | None]] = {
-        "FPS": [run.fps if count else None for run, count in zip(runs, counts, strict=True)],
-        "latency p50, ms": [p.get(50) for p in at],
-        "latency p95, ms": [p.get(95) for p in at],
-        "latency p99, ms": [p.get(99) for p in at],
-        "power, W": [energy.mean_w for energy in energies],
-        "energy per frame, mJ": [None if e is None else 1e3 * e for e in each],
-        "FPS/W": [1 / e if e else None for e in each],
-        "hottest, °C": [None if zone is None else zone[1] for zone in warmest],
-    }
     rows: list[Row] = [["", *(run.name for run in runs)]]
-    rows += [
-        [words, *(_config(run, name) for run in runs)]
-        for words, name in (("model", "model"), ("precision", "precision"), ("back end", "backend"))
-    ]
-    rows.append(["frames", *(str(count) for count in counts)])
-    for name, values in figures.items():
-        over = [None] * len(runs) if name == "hottest, °C" else ratios(values)
-        rows.append(
-            [name, *(_cell(v, r if i else None) for i, (v, r) in enumerate(zip(values, over, strict=True)))]
-        )
+    rows.append(["frames", *(len(run.frames["index"]) for run in runs)])
+    each = compared(runs)
+    for name in [name for name in each[0] if name != "run"]:
+        values = [row[name] for row in each]
+        over = [None] * len(runs) if name.endswith("°C") else [None, *ratios(values)[1:]]
+        rows.append([name, *(_cell(value, ratio) for value, ratio in zip(values, over, strict=True))])
+    return rows
+
+
+def differences(runs: Sequence[Run]) -> list[Row]:
+    """One column a run: what it was, and whether its figures are clean."""
+    rows: list[Row] = [["", *(run.name for run in runs)]]
+    for words, name in (("model", "model"), ("precision", "precision"), ("back end", "backend")):
+        rows.append([words, *(_config(run, name) for run in runs)])
     rows.append(["throttling", *(_throttling(run) for run in runs)])
     rows.append(["clean", *("no" if verdict(run) else "yes" for run in runs)])
     rows.append(["power from", *(run.log.label if run.log is not None else "not sampled" for run in runs)])
@@ -185,8 +195,10 @@ def _config(run: Run, name: str) -> str:
     return str((run.summary or {}).get(name) or run.meta.get("config", {}).get(name) or DASH)
 
 
-def _cell(value: float | None, ratio: float | None) -> str:
-    return DASH if value is None else figure(float(value)) + (f" (×{ratio:.2f})" if ratio is not None else "")
+def _cell(value: float | None, ratio: float | None) -> Shown | None:
+    if value is None:
+        return None
+    return Shown(figure(float(value)) + (f" (×{ratio:.2f})" if ratio is not None else ""))
 
 
 def _throttling(run: Run) -> str:

@@ -10,9 +10,20 @@ import numpy as np
 
 from edgekit.report import figures
 from edgekit.report.clean import throttled, throttling_unknown, unclean, verdict
-from edgekit.report.facts import about, day, energy_rows, headline, power_tiles, side_by_side, stage_table
+from edgekit.report.facts import (
+    about,
+    compared,
+    day,
+    differences,
+    energy_rows,
+    headline,
+    power_tiles,
+    side_by_side,
+    stage_table,
+)
 from edgekit.report.numbers import hottest, percentiles, rail_energy
 from edgekit.report.page import Part
+from edgekit.report.stages import sources
 
 if TYPE_CHECKING:
     from edgekit.report.chart import Chart
@@ -23,6 +34,9 @@ EMULATED = (
     "Power, temperatures and loads come from an emulated board. They are no measurement: they show how a "
     "report reads, not what a board draws."
 )
+
+#: Columns of `compared` that are drawn.
+BARS = ("FPS", "latency p50, ms", "power, W", "mJ per frame")
 
 
 def log_parts(log: Log) -> list[Part]:
@@ -61,10 +75,10 @@ def runs_parts(runs: Sequence[Run]) -> list[Part]:
         alarms += [f"{run.name}: {reason}." for reason in verdict(run)]
     if any(run.log is not None and run.log.emulated for run in runs):
         alarms.insert(0, EMULATED)
-    table = side_by_side(runs)
-    note = f"In brackets: over {runs[0].name}." if len(runs) > 1 else ""
-    parts = [Part("Side by side", alarms=alarms, table=table, note=note)]
-    parts += [
+    parts = [
+        Part("Side by side", alarms=alarms, table=side_by_side(runs), note=f"In brackets: × {runs[0].name}."),
+        Part(table=differences(runs)),
+        Part(figure=partial(figures.bars, compared(runs), BARS, label="run", source=sources(runs))),
         Part("Speed", figure=partial(figures.latency_percentiles, *runs)),
         Part(figure=partial(figures.latency_histogram, *runs)),
         Part("Stages", figure=partial(figures.stage_shares, *runs)),

@@ -47,7 +47,7 @@ def latency_histogram(*runs: Run, bins: int = 60) -> Chart:
     low = min(float(values.min()) for values in times)
     edges = np.linspace(0.0 if low < 0.5 * top else 0.95 * low, max(top, low * 1.001, 1e-6), bins + 1)
     said = []
-    for run, values, colour in zip(runs, times, COLOURS, strict=False):
+    for run, values, colour in zip(runs, times, colours(len(runs)), strict=True):
         counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
         at = percentiles(run)
         if len(runs) == 1:
@@ -137,8 +137,8 @@ def places(runs: Any) -> str:
             summary.get(name) or config.get(name) for name in ("model", "precision", "backend", "device")
         ]
         words.append(", ".join(str(name) for name in names if name))
-    emulated = [run.log.label for run in runs if run.log is not None and run.log.emulated]
-    words += [f"power and heat: {label}" for label in emulated]
+    if any(run.log is not None and run.log.emulated for run in runs):
+        words.append("power and heat emulated")
     return "; ".join(dict.fromkeys(word for word in words if word))
 
 
@@ -153,10 +153,10 @@ def _mark_percentiles(axis: Any, at: Mapping[int, float], highest: float) -> Non
 
 
 def _name_outlines(axis: Any, runs: tuple[Run, ...]) -> None:
-    for row, (run, colour) in enumerate(zip(runs, COLOURS, strict=False)):
-        words = {"xycoords": "axes fraction", "fontsize": 9, "ha": "right", "va": "top"}
-        axis.annotate(f"{run.name}  ", (0.985, 0.98 - 0.1 * row), color=INK, **words)
-        axis.annotate("—", (1.0, 0.98 - 0.1 * row), color=colour, fontweight="bold", **words)
+    for row, (run, colour) in enumerate(zip(runs, colours(len(runs)), strict=True)):
+        y, inside = 0.95 - 0.1 * row, {"transform": axis.transAxes}
+        axis.plot([0.965, 0.995], [y, y], color=colour, linewidth=1.6, **inside)
+        axis.text(0.95, y, run.name, ha="right", va="center", fontsize=9, color=INK, **inside)
 
 
 def _in_words(at: Mapping[int, float]) -> str:

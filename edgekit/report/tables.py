@@ -1,8 +1,8 @@
 """Tables of figures as Markdown, CSV and text, with digits a reader can use.
 
 A table is a head (names of the columns) and rows of cells. A cell is text, a number, True or False, None
-(not known) or `Absent` (not known, and why). Numbers of one column are given the same decimals, so that
-they stand under each other; CSV keeps them as they are.
+(not known), `Absent` (not known, and why) or "" (there is none to know). Numbers of one column are given
+the same decimals, so that they stand under each other; CSV keeps them as they are.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class Absent:
 
     def __str__(self) -> str:
         return DASH
+
+
+class Shown(str):
+    """A figure that is written out already; it stands among the numbers."""
 
 
 def of_mappings(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
@@ -74,8 +78,10 @@ def texts(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
 def numeric(rows: Sequence[Sequence[Any]]) -> list[bool]:
     """For each column, whether it holds numbers (and nothing but numbers and what is not known)."""
     return [
-        any(_is_number(cell) for cell in column)
-        and all(_is_number(cell) or _unknown(cell) for cell in column)
+        any(_is_number(cell) or isinstance(cell, Shown) for cell in column)
+        and all(
+            _is_number(cell) or _unknown(cell) or isinstance(cell, Shown) or cell == "" for cell in column
+        )
         for column in zip(*rows, strict=True)
     ]
 
