@@ -394,9 +394,7 @@ def test_markers_of_this_machine(kit: Path, tmp_path: Path) -> None:
     assert done.stdout == "not (gpu or jetson)\n"
 
 
-def test_jetson_stats_goes_beside_the_environment_once(
-    kit: Path, environment: Path, tmp_path: Path
-) -> None:
+def test_jetson_stats_goes_beside_the_environment_once(kit: Path, environment: Path, tmp_path: Path) -> None:
     """Each version into a folder of its own; offline it fails, and leaves no stamp."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
