@@ -14,7 +14,7 @@ import numpy as np
 
 from edgekit.report.chart import COLOURS, spread, stretches
 from edgekit.telemetry.log import Log
-from edgekit.telemetry.sample import Event, Sample, boot_clock
+from edgekit.telemetry.sample import boot_clock
 from edgekit.telemetry.sampler import Sampler
 
 TICK_S = 0.25
@@ -43,32 +43,25 @@ class Strip:
     def __init__(self, sampler: Sampler) -> None:
         self.phases: list[tuple[float, float, str]] = []
         self._sampler = sampler
-        self._samples: list[Sample] = []
-        self._events: list[Event] = []
         self._shown: Any = None
 
     @property
     def log(self) -> Log:
-        """What was watched so far."""
-        return Log.of(list(self._samples), self._sampler.interval, list(self._events))
+        """The samples from the first `watch` to the end of the last one."""
+        begin, end = (self.phases[0][0], self.phases[-1][1]) if self.phases else (0.0, 0.0)
+        inside = [sample for sample in list(self._sampler.samples) if begin <= sample.t_boot_s <= end]
+        return Log.of(inside, self._sampler.interval)
 
     def watch(self, seconds: float, name: str = "") -> None:
         """Draw for so many seconds; `name` says what goes on meanwhile."""
         begin = boot_clock()
+        if self.phases:  # what lay between the two belongs to the one before
+            first, _, before = self.phases[-1]
+            self.phases[-1] = (first, begin, before)
         self.phases.append((begin, begin + seconds, name))
-        self._sampler.add(self._take)
-        try:
-            while (left := begin + seconds - boot_clock()) > 0:
-                time.sleep(min(TICK_S, left))
-                self._show()
-        finally:
-            self._sampler.remove(self._take)
-
-    def _take(self, what: Sample | Event) -> None:
-        if isinstance(what, Sample):
-            self._samples.append(what)
-        else:
-            self._events.append(what)
+        while (left := begin + seconds - boot_clock()) > 0:
+            time.sleep(min(TICK_S, left))
+            self._show()
 
     def _show(self) -> None:
         from IPython.display import HTML, display
