@@ -79,6 +79,8 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not 0 < value < 1e9:
             raise InputError(f"--{name} {value:g} must be more than 0.")
+    if args.keep < 0:
+        raise InputError(f"--keep {args.keep} must be 0 or more.")
     if args.baseline and not args.words:
         raise InputError("--baseline goes with a command.")
 

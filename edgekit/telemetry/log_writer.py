@@ -19,7 +19,7 @@ from edgekit.telemetry.sample import Event, Sample, boot_clock, event, wall_iso
 #: Version of the layout, in the header of each part.
 LAYOUT = 1
 #: A part must hold its header and a few samples.
-SMALLEST_PART = 16 * 1024
+SMALLEST_PART = 16_000
 
 #: What a line leaves out: the fields that hold no more than a sample holds anyway.
 _DEFAULTS = Sample(0.0, "", "").to_dict()
