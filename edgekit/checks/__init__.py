@@ -3,6 +3,7 @@
 An answer not given yet (None or empty, as the notebooks come) is told so and is no error.
 """
 
+from edgekit.checks.budget import within_budget
 from edgekit.checks.energy import half_the_energy
 from edgekit.checks.start import csi_camera, csi_stopper, dynamic_batch, fresh_picture, own_nms
 from edgekit.checks.verdict import Verdict
@@ -15,4 +16,5 @@ __all__ = [
     "fresh_picture",
     "half_the_energy",
     "own_nms",
+    "within_budget",
 ]
