@@ -59,7 +59,7 @@ class TensorRTEngine:
         zero_copy: bool | None = None,
         why: str = "",
     ) -> None:
-        plan = Path(plan)
+        self.path = plan = Path(plan)
         notes = read_sidecar(plan)
         blob = _read_plan(plan, notes)
         wanted = notes.get("module")

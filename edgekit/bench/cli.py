@@ -1,0 +1,122 @@
+"""`edgekit bench`: models, back ends, precisions and batches, measured side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgekit.engine import PRECISIONS
+
+#: Back ends as in `cases.MEASURED`, written out so that `--help` imports nothing heavy.
+BACKENDS = ("tensorrt", "onnxruntime-cpu", "onnxruntime-cuda", "pytorch")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `bench`."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="latency, throughput, power and memory of models, back ends and precisions",
+        description="Measure models on this machine: each back end, precision and batch in its own process.",
+    )
+    add = parser.add_argument
+    add("model", nargs="*", default=["edgekit-person"], help="names of `edgekit models`, .onnx or .plan")
+    add("--precision", nargs="+", choices=PRECISIONS, help="default: fp32, and fp16 where the GPU has it")
+    add("--batch", nargs="+", type=int, default=[1], metavar="N", help="pictures at once (default 1)")
+    add("--backend", nargs="+", choices=BACKENDS, help="default: those that are here")
+    add("--engine", action="store_true", help="the bare engine only")
+    add("--pipeline", action="store_true", help="the whole pipeline only (default: both, apart)")
+    add("--seconds", type=float, default=3.0, metavar="S", help="timed for at least so long (default 3)")
+    add("--iterations", type=int, default=20, metavar="N", help="and so many calls (default 20)")
+    add("--warm-up", type=float, default=0.5, metavar="S", help="seconds before that (default 0.5)")
+    add("--time-limit", type=float, default=1800, metavar="S", help="end a case after this time")
+    add("--sampler", default="auto", help="auto, jtop, sysfs, nvml, host, none, emulated:BOARD")
+    add("--subtract-idle", action="store_true", help="leave the idle power out of watts and joules")
+    add("--dataset", metavar="DIR", help="labelled pictures: AP beside speed (YOLO or COCO layout)")
+    add("--calibration", metavar="DIR", help="pictures for int8 (default: frames of the sample clip)")
+    add(
+        "--baseline",
+        default="",
+        metavar="BACKEND[:PRECISION]",
+        help="of the speed-ups (default: the slowest)",
+    )
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="keep the rows there (a second call goes on), and write tables",
+    )
+    for name in ("html", "markdown", "csv"):
+        add(f"--{name}", action="store_true", help=f"write {name} only (default with --out: all three)")
+    add("--again", action="store_true", help="measure what --out has already, too")
+    add("--strict", action="store_true", help="exit 1 where a row is not clean, failed or was not measured")
+    add("--json", action="store_true", help="print the rows as JSON instead of a table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and write; returns the exit code."""
+    from edgekit.bench.cases import Settings
+    from edgekit.bench.output import FORMATS, write
+    from edgekit.bench.sweep import sweep
+
+    formats = [name for name in FORMATS if getattr(args, name)]
+    out = args.out or (Path("out/bench") if formats else None)
+    both = args.engine == args.pipeline
+    settings = Settings(
+        models=args.model,
+        precisions=args.precision,
+        batches=args.batch,
+        backends=args.backend,
+        parts=("engine", "pipeline") if both else ("engine",) if args.engine else ("pipeline",),
+        seconds=args.seconds,
+        iterations=args.iterations,
+        warm_up=args.warm_up,
+        time_limit=args.time_limit,
+        sampler=args.sampler,
+        subtract_idle=args.subtract_idle,
+        dataset=args.dataset,
+        calibration=args.calibration,
+        out=out,
+        again=args.again,
+        baseline=args.baseline,
+    )
+    with _terminated_as_interrupted():
+        found = sweep(settings, say=lambda line: sys.stderr.write(line + "\n"))
+    if args.json:
+        whole = {"about": found.about, "rows": found.rows, "pareto": found.pareto(), "notes": found.notes}
+        sys.stdout.write(json.dumps(whole, indent=1) + "\n")
+    elif found.rows or not found.stopped:
+        sys.stdout.write(found.text() + "\n")
+    if out is not None and found.rows:
+        paths = write(found, out, formats or FORMATS, "edgekit " + shlex.join(sys.argv[1:]))
+        sys.stderr.write(f"written: {', '.join(map(str, paths))}\n")
+    if found.stopped:
+        sys.stderr.write(
+            "edgekit: interrupted; the rows measured are kept\n" if out else "edgekit: interrupted\n"
+        )
+        return 130
+    good = [row for row in found.rows if "failed" not in row]
+    if args.strict and (found.unclean or found.failed or found.notes):
+        return 1
+    return 0 if good else 1
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends a sweep as Ctrl-C does: rows whole, worker ended."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
