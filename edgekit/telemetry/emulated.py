@@ -14,15 +14,12 @@ The model, in full:
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 import threading
-import weakref
-from pathlib import Path
 
 from edgekit.telemetry.boards import Board, BoardTree, find_board
 from edgekit.telemetry.sample import Sample, boot_clock, total_of
 from edgekit.telemetry.sampler import ProbeError
+from edgekit.telemetry.scratch import scratch_folder
 from edgekit.telemetry.sysfs import CpuLoad, SysfsProbe
 from edgekit.telemetry.sysfs_find import INPUTS
 
@@ -59,16 +56,10 @@ class EmulatedProbe(SysfsProbe):
         self.load: float | None = None
         self.power_mw: float | None = None
         self.ambient_c = AMBIENT_C
-        # in memory where that is possible: a board's SD card wears
-        place = "/dev/shm" if Path("/dev/shm").is_dir() else None
-        try:
-            folder = tempfile.mkdtemp(prefix="edgekit-board-", dir=place)
-        except OSError:
-            folder = tempfile.mkdtemp(prefix="edgekit-board-")
         self._lock = threading.RLock()  # nothing may be written into the folder that `close` removes
-        self._remove = weakref.finalize(self, shutil.rmtree, folder, True)
-        self.tree = BoardTree(Path(folder), board)
-        super().__init__(Path(folder), source=f"emulated {board.title} (sysfs)")
+        folder, self._remove = scratch_folder(self)
+        self.tree = BoardTree(folder, board)
+        super().__init__(folder, source=f"emulated {board.title} (sysfs)")
         self.why = f"emulated {board.title}, no measurement: a model driven by the load of this machine's CPU"
         self._busy = CpuLoad()
         self._idle_mw, self._full_mw = (self._total("idle_mw"), self._total("full_mw"))

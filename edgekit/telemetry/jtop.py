@@ -114,7 +114,7 @@ class JtopProbe:
         try:
             if self._closed:
                 raise ClientError("lost", "closed")
-            process.greet(START_S)
+            process.greet(START_S + STALE * self._interval)
         except BaseException:
             self._end()
             raise

@@ -59,7 +59,7 @@ class Rows:
         temps = {
             zone: float(reading["temp"])
             for zone, reading in row["temperature"].items()
-            if reading.get("online", True) and reading["temp"] > -200  # -256 stands for off
+            if reading.get("online", True) and reading.get("temp", -256) > -200  # -256 stands for off
         }
         if not temps:
             missing["temps_c"] = "jtop found no thermal zone that is on"

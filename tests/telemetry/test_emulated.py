@@ -151,6 +151,37 @@ def test_closing_amid_readings_leaves_nothing(probe: EmulatedProbe) -> None:
     assert not probe.tree.root.exists()
 
 
+def test_what_a_killed_program_left_is_removed_by_the_next() -> None:
+    code = (
+        "import os, time\n"
+        "from edgekit.telemetry.emulated import open_emulated\n"
+        "probe = open_emulated()\n"
+        "print(probe.tree.root, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        left = Path(program.stdout.readline().strip())
+        other = open_emulated()
+        assert (left / "sys").is_dir()  # a living one's is left alone
+        program.kill()
+        program.wait()
+    assert (left / "sys").is_dir()
+    open_emulated().close()
+    assert not left.exists()
+    assert other.read().power_total_mw
+    other.close()
+
+
+def test_a_fork_that_ends_takes_nothing_with_it(probe: EmulatedProbe) -> None:
+    child = os.fork()
+    if not child:
+        probe.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert probe.read().power_total_mw
+
+
 def test_a_program_that_just_ends_leaves_nothing(tmp_path: Path) -> None:
     code = "from edgekit.telemetry.emulated import open_emulated as o; p = o(); print(p.tree.root)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

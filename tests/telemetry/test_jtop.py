@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ from edgekit.telemetry import jtop
 from edgekit.telemetry.choose import open_sampler
 from edgekit.telemetry.energy import energy
 from edgekit.telemetry.jtop import open_jtop
-from edgekit.telemetry.jtop_process import ClientError, JtopProcess
+from edgekit.telemetry.jtop_process import CHILD, ClientError, JtopProcess
 from edgekit.telemetry.log import read_log
 from edgekit.telemetry.log_columns import Log
 from edgekit.telemetry.log_writer import LogWriter
@@ -112,12 +113,12 @@ def test_a_step_is_seen_and_its_energy_is_right(
         assert sampler.wait(1)
         levels, edges = [low], []
         for mw, celsius in ((15_000, 71.5), (5_000, 40.0)):
-            time.sleep(2.5 if edges else 1.0)
+            time.sleep(2.0 if edges else 0.8)
             assert sampler.wait(1)
             edges.append(boot_clock())
             levels.append(draw(mw))
             machine.tree.set_temps(celsius)
-        time.sleep(1.0)
+        time.sleep(0.8)
         assert sampler.wait(1)
         samples = list(sampler.samples)
     assert all(sample.source == f"jtop {version}" for sample in samples)
@@ -276,7 +277,7 @@ def test_a_service_restarted_costs_the_gap_alone(
     assert len(over) == 1, steps  # every other sample is there
     assert log.t[steps.index(over[0])] <= died + 0.1
     assert 1.0 < over[0] < 12
-    assert [sample.seq for sample in log.samples()] == list(range(len(log.t)))
+    assert all(b.seq == a.seq + 1 for a, b in pairwise(log.samples()))
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["service", "its sampler"])
@@ -501,7 +502,7 @@ def test_a_service_that_hangs_is_not_waited_for_long(nano7: Machine, monkeypatch
     nano7.stall(True)
     start = time.monotonic()
     try:
-        with pytest.raises(MissingError, match=r"jtop\.service does not answer \(no answer for 2\.0 s\)"):
+        with pytest.raises(MissingError, match=r"jtop\.service does not answer \(no answer for 2\.6 s\)"):
             open_jtop(0.2, nano7.top)
     finally:
         nano7.stall(False)
@@ -537,6 +538,29 @@ def test_the_child_dies_with_its_parent(nano7: Machine, forked: bool) -> None:
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
+def test_the_child_is_of_python_3_8() -> None:
+    """The system's Python, whose client it may have to use, is older than what the kit itself needs."""
+    ast.parse(CHILD.read_text(), feature_version=(3, 8))
+
+
+def test_sampling_costs_little_at_2_hz(nano7: Machine) -> None:
+    """This process and its child together take 0.4 % of a core on a quiet PC, 0.8 % on a busy one;
+    the service runs anyhow, for all."""
+    with Sampler(open_jtop(0.5, nano7.top), 0.5) as sampler:
+        assert sampler.wait(2)
+        both = [psutil.Process(), *psutil.Process().children()]
+        both = [
+            process
+            for process in both
+            if process.pid == os.getpid() or "jtop_child" in str(process.cmdline())
+        ]
+        assert len(both) == 2
+        start, used = time.monotonic(), sum(sum(process.cpu_times()[:2]) for process in both)
+        assert sampler.wait(10)
+        share = (sum(sum(process.cpu_times()[:2]) for process in both) - used) / (time.monotonic() - start)
+    assert share < 0.02
+
+
 def test_this_process_never_loads_jetson_stats(nano7: Machine) -> None:
     probe = open_jtop(0.2, nano7.top)
     probe.read()
@@ -548,7 +572,7 @@ def test_as_an_ordinary_user() -> None:
     """The first test once more, with no more rights than anybody has."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}", "-k"]
-    choice = "test_a_step_is_seen_and_its_energy_is_right and orin-nano"
+    choice = "test_a_step_is_seen_and_its_energy_is_right and orin-nano-7.2.2"
     drop = POWERLESS if os.geteuid() == 0 else ()
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[1]); import jtop_service; print(jtop_service.unshare())"
@@ -568,4 +592,4 @@ def test_as_an_ordinary_user() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert "1 passed" in done.stdout
