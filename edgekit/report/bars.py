@@ -104,11 +104,11 @@ def pareto(
     names = ", ".join(
         f"{rows[there[i]][label]} ({figure(points[i][0])}, {figure(points[i][1])})" for i in best
     )
-    left = len(rows) - len(there)
-    rest = f" {left} rows have no figure and are left out." if left else ""
-    chart.alt = f"{y} against {x}. On the front: {names}.{rest}"
+    absent = ", ".join(str(row[label]) for i, row in enumerate(rows) if i not in there)
+    rest = f"Left out, without a figure: {absent}." if absent else ""
+    chart.alt = f"{y} against {x}. On the front: {names}. {rest}".strip()
     if rest:
-        chart.supxlabel(rest.strip(), fontsize=8.5, color=FAINT, x=0.01, ha="left")
+        chart.supxlabel(rest, fontsize=8.5, color=FAINT, x=0.01, ha="left")
     return chart
 
 

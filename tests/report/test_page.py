@@ -27,6 +27,7 @@ class Reader(HTMLParser):
         self.handlers: list[str] = []
         self.ids: list[str] = []
         self.words = ""
+        self.pieces: list[str] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -37,6 +38,7 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words += data
+        self.pieces += data.split() if self.tags[-1:] != ["style"] else []
 
 
 def chart(points: int = 5, source: str = "emulated Orin Nano, no measurement") -> Chart:
