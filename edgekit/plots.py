@@ -118,6 +118,17 @@ def score_maps(score: NDArray[np.float32], size: tuple[int, int]) -> list[NDArra
     return []
 
 
+def page(path: Path | str, height: int = 640) -> Any:
+    """A self-contained page (of `edgekit report` or `edgekit bench`) as the last line of a cell."""
+    from html import escape
+
+    from IPython.display import HTML
+
+    text = escape(Path(path).read_text(encoding="utf-8"))
+    style = f"width:100%;height:{height}px;border:1px solid #bbb"
+    return HTML(f'<iframe srcdoc="{text}" title="{escape(Path(path).name)}" style="{style}"></iframe>')
+
+
 class CountChart:
     """A sink that draws a chart of how many were found, anew with every frame: nice to look at, and not free.
 

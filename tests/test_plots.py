@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import matplotlib
@@ -92,3 +93,11 @@ def test_a_chart_of_counts_grows_with_every_frame(tmp_path: Path) -> None:
     assert all(picture is not None for picture in sizes)
     assert not np.array_equal(sizes[0], sizes[2]), "drawn anew"
     assert not plt.get_fignums(), "nothing is left open"
+
+
+def test_a_page_is_shown_whole(tmp_path: Path) -> None:
+    text = '<!doctype html><p title="a &amp; b">5 < 6</p>'
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    shown = ElementTree.fromstring(plots.page(tmp_path / "page.html", 300).data)
+    assert shown.attrib["srcdoc"] == text
+    assert "height:300px" in shown.attrib["style"]
