@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.report.chart import COLOURS, FAINT, GRID, INK, PAPER, Chart, unknown
+from edgekit.report.chart import COLOURS, FAINT, GRID, INK, PAPER, Chart, name_rows, row_height, unknown
 from edgekit.report.numbers import front, known
 from edgekit.report.tables import figure
 
@@ -32,7 +32,8 @@ def bars(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, label: st
         return unknown(heading, source, "no row has a figure")
     across = min(ACROSS, len(columns))
     down = -(-len(columns) // across)
-    chart = Chart(heading, source, height=0.5 + down * (0.55 + 0.27 * len(rows)))
+    high = row_height([str(row[label]) for row in rows], 0.3) * len(rows)
+    chart = Chart(heading, source, height=0.5 + down * (0.55 + high))
     first = None
     for place, column in enumerate(columns):
         axis = chart.axis(down, across, place + 1)
@@ -42,11 +43,8 @@ def bars(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, label: st
         texts = [figure(rows[i].get(column)) if i in known(rows, column) else "–" for i in range(len(rows))]
         axis.bar_label(drawn, labels=texts, padding=3, fontsize=8.5, color=INK)
         axis.set_title(column, fontsize=9, loc="left", color=FAINT)
-        names = [str(row[label]) for row in rows] if place % across == 0 else [""] * len(rows)
-        axis.set_yticks(range(len(rows)), names)
-        axis.tick_params(axis="y", labelcolor=INK)
+        name_rows(axis, [str(row[label]) if place % across == 0 else "" for row in rows])
         axis.tick_params(labelbottom=False)
-        axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.set_xlim(0, 1.45 * max(values) or 1.0)
         axis.grid(visible=False)
         axis.spines["bottom"].set_visible(False)

@@ -29,6 +29,8 @@ BINS = 700
 WIDTH = 7.2  # inches
 #: Characters of a title's line.
 TITLE = 92
+#: Characters of a line of a row's name.
+ROW = 17
 _STROKE = {"arrowstyle": "-", "linewidth": 1.6, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)}
 
 
@@ -204,12 +206,21 @@ def unit_of_y(axis: Any, unit: str) -> None:
 
 
 def name_rows(axis: Any, names: Sequence[str]) -> None:
-    """Names of horizontal rows, the first on top."""
-    axis.set_yticks(range(len(names)), names)
+    """Names of horizontal rows, the first on top; long ones on several lines, so that a phone has room."""
+    axis.set_yticks(range(len(names)), ["\n".join(_wrapped(name)) for name in names])
     axis.tick_params(axis="y", labelcolor=INK)
     axis.set_ylim(len(names) - 0.5, -0.5 if len(names) > 1 else -0.6)
     axis.grid(visible=False)
     axis.grid(visible=True, axis="x", color=GRID, linewidth=0.8)
+
+
+def row_height(names: Sequence[str], least: float) -> float:
+    """Inches of a row, so that names of several lines have room."""
+    return max([least, *(0.155 * len(_wrapped(name)) + 0.08 for name in names)])
+
+
+def _wrapped(name: str) -> list[str]:
+    return textwrap.wrap(name, ROW)
 
 
 def colours(count: int) -> list[str]:

@@ -35,7 +35,7 @@ def headline(run: Run, reasons: Sequence[str]) -> list[Tile]:
         ("Energy per frame", joules(each), f"by {energy.method}" if each is not None else _short(energy.void))
     )
     per_watt = f"{figure(1 / each)} FPS/W" if each else DASH
-    tiles.append(("Efficiency", per_watt, "frames a joule" if each else ""))
+    tiles.append(("Efficiency", per_watt, "frames a joule" if each else _short(energy.void)))
     held = [] if run.log is None else throttled(run.log, run.start_s, run.end_s)
     tiles += power_tiles(run.log, run.start_s, run.end_s, held)
     tiles.append(

@@ -81,16 +81,15 @@ def latency_percentiles(*runs: Run) -> Chart:
     for row, (run, colour) in enumerate(zip(runs, colours(len(runs)), strict=True)):
         at = percentiles(run)
         axis.plot(list(at.values()), [row] * len(at), "-", color=colour, linewidth=2)
-        for (percent, value), size in zip(at.items(), (9, 6, 6, 9), strict=True):
+        for value, size in zip(at.values(), (9, 6, 6, 9), strict=True):
             axis.plot([value], [row], "o", color=colour, markersize=size, markeredgecolor=PAPER)
-            if row == 0 and percent in (50, 99):
-                axis.annotate(f"p{percent}", (value, row), (0, 9), textcoords="offset points", **_SMALL)
-        side = {"textcoords": "offset points", "va": "center", "fontsize": 9, "color": INK}
-        axis.annotate(f"{at[50]:.1f}", (at[50], row), (-8, 0), ha="right", **side)
-        axis.annotate(f"{at[99]:.1f} ms", (at[99], row), (8, 0), ha="left", **side)
+        style = {"textcoords": "offset points", "fontsize": 9, "color": INK}
+        p50, p99 = ("p50 ", "p99 ") if row == 0 else ("", "")
+        axis.annotate(f"{p50}{at[50]:.1f}", (at[50], row), (0, 7), ha="center", **style)
+        axis.annotate(f"{p99}{at[99]:.1f} ms", (at[99], row), (8, 0), va="center", **style)
         said.append(f"{run.name}: {_in_words(at)}.")
     name_rows(axis, [run.name for run in runs])
-    axis.set_xlim(0, 1.18 * widest)
+    axis.set_xlim(0, 1.35 * widest)
     axis.set_xlabel("ms", fontsize=9, color=FAINT, loc="right", labelpad=1)
     chart.alt = " ".join(["Percentiles of latency.", *said])
     return chart
@@ -161,6 +160,3 @@ def _name_outlines(axis: Any, runs: tuple[Run, ...]) -> None:
 
 def _in_words(at: Mapping[int, float]) -> str:
     return ", ".join(f"p{percent} {at[percent]:.1f} ms" for percent in PERCENTILES)
-
-
-_SMALL = {"ha": "center", "fontsize": 8.5, "color": FAINT}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgekit.report.chart import INK, PAPER, Chart, colours, name_rows, spread, unknown
+from edgekit.report.chart import INK, PAPER, Chart, colours, name_rows, row_height, spread, unknown
 from edgekit.report.numbers import busy, rail_energy, stages
 from edgekit.report.speed import NO_FRAMES, places
 from edgekit.report.tables import texts
@@ -91,7 +91,7 @@ def energy_per_frame(run: Run) -> Chart:
 def _horizontal(heading: str, source: str, joules: Mapping[str, float], first: str = "") -> Chart:
     """Bars of joules with their figures, in the unit that suits the largest."""
     unit, factor = ("mJ", 1e3) if max(joules.values()) < 1 else ("J", 1.0)
-    chart = Chart(heading, source, height=0.7 + 0.32 * len(joules))
+    chart = Chart(heading, source, height=0.7 + row_height(list(joules), 0.32) * len(joules))
     axis = chart.axis()
     shades = [*([first] if first else []), *colours(len(joules))][: len(joules)]
     values = [factor * value for value in joules.values()]

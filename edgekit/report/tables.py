@@ -76,12 +76,10 @@ def texts(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
 
 
 def numeric(rows: Sequence[Sequence[Any]]) -> list[bool]:
-    """For each column, whether it holds numbers (and nothing but numbers and what is not known)."""
+    """For each column, whether it is one of numbers: all its cells are numbers, or not known, or ""."""
     return [
-        any(_is_number(cell) or isinstance(cell, Shown) for cell in column)
-        and all(
-            _is_number(cell) or _unknown(cell) or isinstance(cell, Shown) or cell == "" for cell in column
-        )
+        any(cell != "" for cell in column)
+        and all(_is_number(c) or _unknown(c) or isinstance(c, Shown) or c == "" for c in column)
         for column in zip(*rows, strict=True)
     ]
 
