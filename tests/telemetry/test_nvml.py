@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from edgekit.telemetry.choose import open_sampler
 from edgekit.telemetry.energy import COUNTER, TRAPEZOID, energy
 from edgekit.telemetry.log import Log
 from edgekit.telemetry.nvml import REASONS, NvmlProbe, find_gpu, open_nvml
+from edgekit.telemetry.sample import Sample
 from edgekit.telemetry.sampler import ProbeError, Sampler
 
 
@@ -316,23 +318,53 @@ def test_several_gpus_whose_order_may_be_another(nvml: Double, monkeypatch: pyte
     probe.close()
 
 
+def both_ways(samples: list[Sample]) -> tuple[float, float]:
+    """Joules by the hardware's counter and by the trapezoid, over the same seconds."""
+    log = Log.of(samples, 0.1)
+    start, end = float(log.t[5]), float(log.t[-5])
+    counted = energy(log, start, end)
+    summed = energy(Log.of([replace(one, energy_mj={}) for one in samples], 0.1), start, end)
+    assert (counted.method, summed.method) == (COUNTER, TRAPEZOID)
+    assert counted.joules is not None
+    assert summed.joules is not None
+    return counted.joules, summed.joules
+
+
 @pytest.mark.gpu
-def test_the_counter_and_the_trapezoid_of_a_real_gpu_agree() -> None:
+def test_the_counter_and_the_trapezoid_of_an_idle_gpu_agree() -> None:
     """Ten seconds at 10 Hz; the figures come from the same meter by two ways."""
     with open_sampler("nvml", 0.1) as sampler:
         assert sampler.wait(100, timeout=30)
         samples = list(sampler.samples)
-    log = Log.of(samples, 0.1)
-    start, end = log.t[5], log.t[-5]
-    counted = energy(log, start, end)
-    assert counted.method == COUNTER
-    without = Log.of([type(s)(**{**s.to_dict(), "energy_mj": {}}) for s in samples], 0.1)
-    summed = energy(without, start, end)
-    assert summed.method == TRAPEZOID
-    assert counted.joules == pytest.approx(summed.joules, rel=0.05)
+    counted, summed = both_ways(samples)
+    assert counted == pytest.approx(summed, rel=0.05)
     last = samples[-1]
     assert last.power_total_mw is not None
     assert last.power_total_mw > 5_000
     assert 15 < last.temps_c["gpu"] < 100
     assert last.gpu_freq_khz is not None
     assert 100_000 < last.gpu_freq_khz < 4_000_000
+
+
+@pytest.mark.gpu
+@pytest.mark.train
+def test_the_counter_and_the_trapezoid_of_a_gpu_in_bursts_agree() -> None:
+    """Work for 0.7 s, rest for 0.4 s: the power jumps, and the samples see it."""
+    import torch
+
+    square = torch.randn(8192, 8192, device="cuda", dtype=torch.float16)
+    with open_sampler("nvml", 0.1) as sampler:
+        end = time.monotonic() + 12
+        while time.monotonic() < end:
+            burst = time.monotonic() + 0.7
+            while time.monotonic() < burst:
+                for _ in range(5):
+                    square @ square
+                torch.cuda.synchronize()
+            time.sleep(0.4)
+        samples = list(sampler.samples)
+    powers = [one.power_total_mw or 0.0 for one in samples]
+    assert max(powers) > 1.5 * min(powers)
+    counted, summed = both_ways(samples)
+    sys.stdout.write(f"bursts: counter {counted:.1f} J, trapezoid {summed:.1f} J\n")
+    assert counted == pytest.approx(summed, rel=0.1)

@@ -1,0 +1,244 @@
+"""What sampling costs, and how quickly a long log opens.
+
+    python tests/bench/bench_telemetry.py                    # all parts, about four minutes
+    python tests/bench/bench_telemetry.py cost --seconds 60
+    python tests/bench/bench_telemetry.py fps --rounds 40
+
+- cost: CPU time of each sampler that works here, at 2 Hz and written to a log, as a share of one core (aim:
+  < 1 %); with the children it runs. `sysfs` reads an emulated board's files, as it would read a real one's;
+  `emulated` also computes and writes them. `nothing` is the same process without a sampler: its own noise.
+- fps: frames a second of the detector that ships, with and without sampling at 2 Hz, in turns within one run
+  (aim: < 1 % less). The loss is given with its 95 % interval over the pairs of turns; and so is what a frame
+  costs more in CPU time, which other programs on the machine disturb less.
+- open: a log of 10 hours at 2 Hz, 72 000 samples of an Orin Nano's size in six parts, opened as columns (aim:
+  < 2 s); the best and the median of ten.
+
+Prints one JSON line a part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import psutil
+
+from edgekit.camera import open_source
+from edgekit.errors import EdgekitError
+from edgekit.tasks.yolo import open_yolo
+from edgekit.telemetry.boards import BOARDS, BoardTree
+from edgekit.telemetry.choose import open_sampler
+from edgekit.telemetry.log import LogWriter, read_log
+from edgekit.telemetry.sample import Sample, boot_clock, wall_iso
+from edgekit.telemetry.sampler import Sampler
+
+INTERVAL_S = 0.5
+TEN_HOURS = 72_000
+
+
+def say(part: str, **figures: Any) -> None:
+    """One JSON line."""
+    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    row = {"part": part, "date": str(date.today()), "machine": machine, **figures}
+    print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of those it runs."""
+    spent = time.process_time()
+    for child in psutil.Process().children(recursive=True):
+        times = child.cpu_times()
+        spent += times.user + times.system
+    return spent
+
+
+def openers(folder: Path) -> dict[str, Callable[[], Sampler]]:
+    """How each sampler is opened."""
+    tree = folder / "board"
+    tree.mkdir()
+    BoardTree(tree, BOARDS["orin-nano"])
+    return {
+        "jtop": lambda: open_sampler("jtop", INTERVAL_S),
+        "sysfs": lambda: open_sampler("sysfs", INTERVAL_S, root=tree),
+        "nvml": lambda: open_sampler("nvml", INTERVAL_S),
+        "host": lambda: open_sampler("host", INTERVAL_S),
+        "none": lambda: open_sampler("none", INTERVAL_S),
+        "emulated": lambda: open_sampler("emulated:orin-nano", INTERVAL_S),
+    }
+
+
+def cost(seconds: float) -> None:
+    """CPU time of each sampler."""
+    with tempfile.TemporaryDirectory() as folder:
+        start, begun = time.perf_counter(), cpu_seconds()
+        time.sleep(seconds)
+        share = (cpu_seconds() - begun) / (time.perf_counter() - start)
+        say("cost", sampler="nothing", percent_of_a_core=round(100 * share, 3))
+        for name, opener in openers(Path(folder)).items():
+            try:
+                sampler = opener()
+            except EdgekitError as error:
+                say("cost", sampler=name, not_here=str(error))
+                continue
+            path = Path(folder) / f"{name}.jsonl"
+            with LogWriter(path, interval_s=INTERVAL_S, source=name) as log, sampler:
+                sampler.add(log.write)
+                sampler.wait(2, timeout=10)
+                count, start, begun = sampler.count, time.perf_counter(), cpu_seconds()
+                time.sleep(seconds)
+                spent, took, samples = (
+                    cpu_seconds() - begun,
+                    time.perf_counter() - start,
+                    sampler.count - count,
+                )
+            say(
+                "cost",
+                sampler=name,
+                percent_of_a_core=round(100 * spent / took, 3),
+                ms_a_sample=round(1e3 * spent / max(samples, 1), 3),
+                samples=samples,
+                seconds=round(took, 1),
+            )
+
+
+def fps(rounds: int, seconds: float) -> None:
+    """The detector with and without sampling, in turns whose order changes."""
+    with open_source("sample-picture") as source:
+        frame = next(iter(source))
+    model = open_yolo("edgekit-person", backend="onnxruntime-cpu")
+    with tempfile.TemporaryDirectory() as folder, model as task:
+        opener = openers(Path(folder))["sysfs"]
+
+        def turn() -> tuple[float, float]:
+            """Frames a second, and CPU seconds a frame."""
+            count, start, begun = 0, time.perf_counter(), time.process_time()
+            while time.perf_counter() - start < seconds:
+                task(frame)
+                count += 1
+            return count / (time.perf_counter() - start), (time.process_time() - begun) / count
+
+        def sampled(number: int) -> tuple[float, float]:
+            path = Path(folder) / f"{number}.jsonl"
+            with LogWriter(path, interval_s=INTERVAL_S, source="sysfs") as log, opener() as sampler:
+                sampler.add(log.write)
+                return turn()
+
+        turn()
+        bare, watched = [], []
+        for number in range(rounds):
+            if number % 2:
+                bare.append(turn())
+                watched.append(sampled(number))
+            else:
+                watched.append(sampled(number))
+                bare.append(turn())
+    losses = [100 * (one[0] - other[0]) / one[0] for one, other in zip(bare, watched, strict=True)]
+    dearer = [100 * (other[1] - one[1]) / one[1] for one, other in zip(bare, watched, strict=True)]
+    say(
+        "fps",
+        without=round(median(f for f, _ in bare), 2),
+        with_sampling=round(median(f for f, _ in watched), 2),
+        loss_percent=round(mean(losses), 2),
+        plus_minus=round(half_interval(losses), 2),
+        more_cpu_a_frame_percent=round(mean(dearer), 2),
+        cpu_plus_minus=round(half_interval(dearer), 2),
+        turns=rounds,
+        seconds_a_turn=seconds,
+    )
+
+
+def half_interval(values: list[float]) -> float:
+    """Half the 95 % interval of the mean."""
+    return 1.96 * stdev(values) / len(values) ** 0.5
+
+
+ZONES = ("cpu", "gpu", "soc0", "soc1", "soc2", "tj")
+RAILS = ("VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC")
+
+
+def ten_hours(path: Path) -> None:
+    """A log of what an Orin Nano gives by jtop, in parts of 8 MB."""
+    dice = random.Random(1)
+    start = boot_clock()
+    with LogWriter(path, interval_s=INTERVAL_S, source="jtop 4.3.2", max_bytes=8_000_000, keep=99) as log:
+        for i in range(TEN_HOURS):
+            log.write(
+                Sample(
+                    start + i * INTERVAL_S,
+                    wall_iso(),
+                    "jtop 4.3.2",
+                    seq=i,
+                    power_total_mw=dice.randint(4000, 15000),
+                    power_total_name="VDD_IN",
+                    power_total_kind="input",
+                    rails_mw={n: dice.randint(100, 9000) for n in RAILS},
+                    temps_c={
+                        n: dice.randint(160, 400) / 4 for n in ("cpu", "gpu", "soc0", "soc1", "soc2", "tj")
+                    },
+                    gpu_load_pct=dice.randint(0, 1000) / 10,
+                    gpu_freq_khz=624_750,
+                    cpu_load_pct=dice.randint(0, 1000) / 10,
+                    ram_used_kb=dice.randint(2_000_000, 6_000_000),
+                    fan_pct=30.2,
+                    power_mode="15W",
+                    jetson_clocks=False,
+                    oc_events={"oc1": 0, "oc2": 0, "oc3": 0},
+                    age_s=dice.randint(0, 100) / 1e4,
+                    missing={"energy_mj": "these meters count no energy"},
+                )
+            )
+
+
+def opening() -> None:
+    """Time of `read_log`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.jsonl"
+        start = time.perf_counter()
+        ten_hours(path)
+        wrote = time.perf_counter() - start
+        files = list(Path(folder).iterdir())
+        times, spent = [], []
+        for _ in range(10):
+            start, begun = time.perf_counter(), time.process_time()
+            log = read_log(path)
+            times.append(time.perf_counter() - start)
+            spent.append(time.process_time() - begun)
+            assert len(log) == TEN_HOURS
+        say(
+            "open",
+            samples=TEN_HOURS,
+            parts=len(files),
+            megabytes=round(sum(file.stat().st_size for file in files) / 1e6, 1),
+            best_s=round(min(times), 2),
+            median_s=round(median(times), 2),
+            cpu_best_s=round(min(spent), 2),
+            us_to_write_a_sample=round(1e6 * wrote / TEN_HOURS, 1),
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=["cost", "fps", "open"], help="cost, fps, open")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each sampler (default 20)")
+    parser.add_argument("--rounds", type=int, default=20, help="pairs of turns (default 20)")
+    args = parser.parse_args()
+    if "open" in args.parts:
+        opening()
+    if "cost" in args.parts:
+        cost(args.seconds)
+    if "fps" in args.parts:
+        fps(args.rounds, seconds=3.0)
+
+
+if __name__ == "__main__":
+    main()
