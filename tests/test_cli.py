@@ -184,10 +184,15 @@ def test_options_reach_the_task(tmp_path):
     assert not (few / "annotated.mp4").exists()
 
 
-def test_bench_prints_the_stages_and_json():
-    done = edgekit("bench", "--frames", "5", "--json")
+def test_bench_measures_the_engine_and_the_pipeline_and_prints_json():
+    quick = ["--seconds", "0.2", "--iterations", "3", "--warm-up", "0", "--backend", "onnxruntime-cpu"]
+    done = edgekit("bench", *quick, "--json")
     assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout)["stages"]) == {"pre", "infer", "post"}
+    engine, pipeline = json.loads(done.stdout)["rows"]
+    assert set(pipeline["stages_ms"]) == {"pre", "infer", "post"}
+    for row in (engine, pipeline):
+        assert (row["model"], row["precision"], row["batch"]) == ("edgekit-person", "fp32", 1)
+        assert row["throughput"] == pytest.approx(1000 / row["latency_ms"])
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c != "train"])

@@ -42,7 +42,8 @@ class Settings:
         calibration: folder of pictures for int8; None: frames of the sample clip.
         out: folder that keeps the rows, so that a second call goes on; None: nothing is kept.
         again: measure what is kept too.
-        baseline: "BACKEND" or "BACKEND:PRECISION" that the others are compared with; "": the slowest.
+        baseline: "BACKEND" or "BACKEND:PRECISION" that the others are compared with; "": PyTorch,
+            else ONNX Runtime on the CPU, in fp32.
     """
 
     models: Sequence[str] = ("edgekit-person",)
@@ -193,7 +194,7 @@ def _ways(path: Path, backends: Sequence[str], precisions: Sequence[str] | None)
         from edgekit.engine.plan import read_sidecar
 
         return [("tensorrt", str(read_sidecar(path).get("precision") or (precisions or ["fp16"])[0]))]
-    wanted = None if precisions is None else tuple(dict.fromkeys(precisions))
+    wanted = tuple(dict.fromkeys(precisions or ()))
     return [(b, p) for b in backends for p in wanted or USUAL.get(b, ("fp32",))]
 
 

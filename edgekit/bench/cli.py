@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
         "--baseline",
         default="",
         metavar="BACKEND[:PRECISION]",
-        help="of the speed-ups (default: the slowest)",
+        help="of speed-ups (default: pytorch, or the CPU)",
     )
     add(
         "--out",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.limits import usable_cores
 from edgekit.telemetry.log import Log
 from edgekit.telemetry.sample import Event, Sample, boot_clock
 from edgekit.telemetry.sampler import Sampler
 
+#: Other programs that take more than this share of all cores spoil a measurement.
+OTHERS_PCT = 20.0
 #: Samples this long before and after a case are looked at too: its ends lie between two samples.
 AROUND_S = 3.0
 
@@ -57,11 +61,21 @@ class Watch:
 
 
 def figures(
-    log: Log, start_s: float, end_s: float, pictures: int, idle_w: float | None, subtract_idle: bool
+    log: Log,
+    start_s: float,
+    end_s: float,
+    pictures: int,
+    idle_w: float | None = None,
+    subtract_idle: bool = False,
+    busy_s: float | None = None,
 ) -> dict[str, Any]:
     """Power, energy, clocks, heat and cleanness of a stretch in which so many pictures were done.
 
     What is not known is None; `power_unknown` says why.
+
+    Args:
+        idle_w: power of the machine doing nothing, left out of the figures with `subtract_idle`.
+        busy_s: CPU seconds of the worker, by which other programs are told; None: they are not.
     """
     from edgekit.report.clean import throttling_unknown, unclean
     from edgekit.telemetry.energy import energy
@@ -78,6 +92,7 @@ def figures(
     held = [s.jetson_clocks for s in log.samples() if s.jetson_clocks is not None]
     # Not knowing the watts spoils no milliseconds: that is said where the watts would stand.
     spoilt = [why for why in unclean(log, start_s, end_s) if not why.startswith("energy is not known")]
+    spoilt += _others(_mean(log.cpu_load_pct, inside), busy_s, end_s - start_s)
     return {
         "watts": None if joules is None else watts,
         "joules": joules,
@@ -110,6 +125,15 @@ def _heat(log: Log, inside: NDArray[np.bool_]) -> tuple[float | None, float | No
         return None, None, None
     zone = max(known, key=lambda name: float(known[name][-1]))
     return float(known[zone][0]), float(known[zone][-1]), zone
+
+
+def _others(load_pct: float | None, busy_s: float | None, seconds: float) -> list[str]:
+    """Whether other programs kept the cores busy; not told where this process may not use all of them."""
+    cores = os.cpu_count() or 1
+    if load_pct is None or busy_s is None or usable_cores() != cores:
+        return []
+    others = load_pct - 100 * busy_s / seconds / cores
+    return [f"other programs took {others:.0f} % of the CPU meanwhile"] if others > OTHERS_PCT else []
 
 
 def _mean(column: NDArray[np.float64], inside: NDArray[np.bool_]) -> float | None:

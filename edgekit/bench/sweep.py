@@ -148,7 +148,8 @@ def _completed(
     if "failed" in answer or case.part == "accuracy":
         return answer
     start, end, calls = answer["start_s"], answer["end_s"], answer["iterations"]
-    heat = figures(watch.log(start, end), start, end, calls * case.batch, idle_w, subtract_idle)
+    log = watch.log(start, end)
+    heat = figures(log, start, end, calls * case.batch, idle_w, subtract_idle, answer["cpu_s"])
     throughput = 1000 / answer["latency_ms"] * case.batch
     on_gpu = on_gpu_words(answer["backend"], answer["on"])
     return {

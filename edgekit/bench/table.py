@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from edgekit.engine import PRECISIONS
 from edgekit.report.tables import Absent
 
 Row = dict[str, Any]
@@ -33,6 +34,8 @@ HEAD = (
     "trtexec ms",
     "clean",
 )
+#: What speed-ups start from where nothing is said: the framework, else the CPU; fp32 before the others.
+FROM = ("pytorch", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt")
 #: What no other figure may beat: (key, lower is better).
 GOALS = (("AP", False), ("latency_ms", True), ("j_per_frame", True))
 
@@ -44,16 +47,15 @@ def speed(rows: Sequence[Row], baseline: str = "") -> tuple[list[str], list[list
     compares with the baseline's row of the same model, part and batch.
     """
     timed = [row for row in rows if row["part"] != "accuracy"]
-    bases: dict[tuple[Any, ...], tuple[str, str] | None] = {}
+    bases: dict[str, tuple[str, str] | None] = {}
     cells, notes = [], []
     for row in timed:
-        group = (row["model"], row["part"])
-        if group not in bases:
-            bases[group] = _baseline([r for r in timed if (r["model"], r["part"]) == group], baseline)
-            if bases[group]:
-                words = " ".join(bases[group] or ())
-                notes.append(f"{row['model']}, {row['part']}: speed-ups against {words}, same batch")
-        cells.append(_cells(row, _base_row(timed, row, bases[group])))
+        model = row["model"]
+        if model not in bases:
+            bases[model] = base = _baseline([r for r in timed if r["model"] == model], baseline)
+            if base:
+                notes.append(f"{model}: speed-ups against {' '.join(base)}, same part and batch")
+        cells.append(_cells(row, _base_row(timed, row, bases[model])))
     for row in timed:
         for why in (row.get("failed"), *row.get("unclean", ())):
             if why:
@@ -95,16 +97,12 @@ def _cells(row: Row, base: Row | None) -> list[Any]:
 
 
 def _baseline(rows: Sequence[Row], wanted: str) -> tuple[str, str] | None:
-    """Back end and precision to compare with: as wanted, else the slowest at the smallest batch."""
-    rows = [row for row in rows if "failed" not in row]
+    """Back end and precision to compare with: as wanted, else the first of `FROM` that was measured."""
+    ways = {(row["backend"], row["precision"]) for row in rows if "failed" not in row}
     if wanted:
         backend, _, precision = wanted.partition(":")
-        rows = [r for r in rows if r["backend"] == backend and precision in ("", r["precision"])]
-    if not rows:
-        return None
-    least = min(row["batch"] for row in rows)
-    slowest = max((r for r in rows if r["batch"] == least), key=lambda row: float(row["latency_ms"]))
-    return slowest["backend"], slowest["precision"]
+        ways = {way for way in ways if way[0] == backend and precision in ("", way[1])}
+    return min(ways, key=lambda way: (FROM.index(way[0]), PRECISIONS.index(way[1])), default=None)
 
 
 def _base_row(rows: Sequence[Row], row: Row, base: tuple[str, str] | None) -> Row | None:

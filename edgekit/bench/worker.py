@@ -1,4 +1,4 @@
-"""One case in a process of its own: `python -m edgekit.bench.worker`, the case in and the figures out as JSON.
+"""One case in a process of its own: `python -m edgekit.bench.worker`, case in and figures out as JSON.
 
 Nothing but the answer goes to standard output. The process ends when the pipe given by EDGEKIT_BENCH_ALIVE
 is closed, so that it does not outlive a sweep that was killed.
@@ -81,7 +81,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         if case["part"] == "prepare":
             return about
         if case["part"] == "accuracy":
-            return about | _accuracy(engine, case)
+            return _accuracy(engine, case) | about  # whose "precision" is of numbers, not of boxes
         call, stages = _call(engine, case)
         found = timed(call, stages, case["seconds"], case["iterations"], case["warm_up"])
         return about | found | _memory(engine)
@@ -184,6 +184,7 @@ def timed(
         "stages_ms": {name: float(np.median(values)) * 1000 for name, values in parts.items()},
         "start_s": start,
         "end_s": end,
+        "cpu_s": busy,
         "cpu_pct": 100 * busy / (end - start) / usable_cores(),
         "cpu_mhz": cpu_mhz(),
     }

@@ -99,6 +99,9 @@ def at_threshold(
     """Precision and recall where boxes under `score` are dropped: what a user of that threshold sees.
 
     All classes together. A box on a crowd is neither right nor wrong.
+
+    Returns:
+        Precision "P" (right of found) and recall "R" (found of all), 0 to 1; None where nothing counts.
     """
     hits = wrong = there = 0
     for picture, shape, one in zip(pictures, shapes, found, strict=True):
@@ -119,8 +122,8 @@ def at_threshold(
             elif not (picture.ignore & (picture.labels == label) & (common / (own + 1e-9) > overlap)).any():
                 wrong += 1
     return {
-        "precision": hits / (hits + wrong) if hits + wrong else None,
-        "recall": hits / there if there else None,
+        "P": hits / (hits + wrong) if hits + wrong else None,
+        "R": hits / there if there else None,
     }
 
 

@@ -24,8 +24,8 @@ COLUMNS = (
     ("APm", "AP medium"),
     ("APl", "AP large"),
     ("AR100", "AR"),
-    ("precision", "right of found"),
-    ("recall", "found of all"),
+    ("P", "P"),
+    ("R", "R"),
     ("ms", "ms"),
 )
 
@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
                 continue
             rows.append(row)
     head, cells = table(rows)
-    notes = [f"{data.path}: {len(data)} pictures", *_notes(rows), *refused]
+    said = f"{data.path}: {len(data)} pictures; P and R: precision and recall at score {args.score:g}"
+    notes = [said, *_notes(rows), *refused]
     if args.json:
         sys.stdout.write(json.dumps({"rows": rows, "refused": refused}, indent=1) + "\n")
     else:

@@ -43,7 +43,7 @@ def evaluate(
 
     Args:
         task: opened with `SCORING`. Classes that the data set lacks are switched off for the time.
-        score: threshold for `precision` and `recall`.
+        score: threshold for `P` and `R`, precision and recall.
         progress: called with (pictures done, pictures).
 
     Returns:

@@ -153,19 +153,19 @@ def test_only_matched_classes_count() -> None:
     known = Match({5: 0}, {0: "dog"}, ())
     answers = [found(BOXES * SCALE, [0.9, 0.8], np.array([5, 2]))]
     assert average_precision([picture], SHAPES, answers, known)["per_class"] == {"dog": pytest.approx(1)}
-    assert at_threshold([picture], SHAPES, answers, known) == {"precision": 1, "recall": 1}
+    assert at_threshold([picture], SHAPES, answers, known) == {"P": 1, "R": 1}
 
 
 def test_precision_and_recall_at_a_threshold() -> None:
     boxes = np.concatenate([BOXES[:1], BOXES[:1], [[0.6, 0.0, 0.7, 0.1]]]) * SCALE
     one = found(boxes, [0.9, 0.5, 0.2])
-    assert at_threshold([PICTURE], SHAPES, [one], PERSON, 0.25) == {"precision": 0.5, "recall": 0.5}
-    assert at_threshold([PICTURE], SHAPES, [one], PERSON, 0.1)["precision"] == pytest.approx(1 / 3)
-    assert at_threshold([PICTURE], SHAPES, [one], PERSON, 0.95) == {"precision": None, "recall": 0}
+    assert at_threshold([PICTURE], SHAPES, [one], PERSON, 0.25) == {"P": 0.5, "R": 0.5}
+    assert at_threshold([PICTURE], SHAPES, [one], PERSON, 0.1)["P"] == pytest.approx(1 / 3)
+    assert at_threshold([PICTURE], SHAPES, [one], PERSON, 0.95) == {"P": None, "R": 0}
 
 
 def test_boxes_on_a_crowd_are_neither_right_nor_wrong() -> None:
     crowd = Picture(Path("x"), BOXES, np.array([False, True]))
     inside = [[110, 30, 130, 60], [140, 30, 160, 60]]
     one = found([*(BOXES[:1] * SCALE), *inside], [0.9, 0.8, 0.7])
-    assert at_threshold([crowd], SHAPES, [one], PERSON) == {"precision": 1, "recall": 1}
+    assert at_threshold([crowd], SHAPES, [one], PERSON) == {"P": 1, "R": 1}
