@@ -247,6 +247,14 @@ def test_every_label_of_a_legend_is_exported(server: Server) -> None:
             assert shown - {"instance", "note"} <= labels, target
 
 
+def test_what_is_added_up_stays_marked_as_emulated() -> None:
+    for expression in expressions(json.loads(DASHBOARD.read_text())):
+        adds = re.match(r"(sum|max|min|avg|count)\b", expression)
+        bookkeeping = "edgekit_sampling" in expression or "edgekit_sample_age" in expression
+        if adds and not bookkeeping:
+            assert expression.startswith(f"{adds[1]} by (note) ("), expression
+
+
 def test_the_dashboard_fits_any_data_source_and_any_board() -> None:
     board = json.loads(DASHBOARD.read_text())
     variables = {v["name"]: v for v in board["templating"]["list"]}
