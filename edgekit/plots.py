@@ -126,7 +126,8 @@ def page(path: Path | str, height: int = 640) -> Any:
 
     text = escape(Path(path).read_text(encoding="utf-8"))
     style = f"width:100%;height:{height}px;border:1px solid #bbb"
-    return HTML(f'<iframe srcdoc="{text}" title="{escape(Path(path).name)}" style="{style}"></iframe>')
+    frame = f'<iframe srcdoc="{text}" title="{escape(Path(path).name)}" style="{style}"></iframe>'
+    return HTML(f"<div>{frame}</div>")  # a bare iframe makes IPython advise another class
 
 
 class CountChart:

@@ -41,8 +41,8 @@ def code_lines(source: str) -> list[str]:
     return [line for line in source.splitlines() if line.strip()]
 
 
-def test_the_four_chapters_are_here() -> None:
-    assert [path.stem[:2] for path in NOTEBOOKS][:4] == ["00", "01", "02", "03"]
+def test_the_chapters_are_here() -> None:
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "09"]
 
 
 def test_no_outputs_are_stored() -> None:
@@ -177,7 +177,7 @@ def test_each_chapter_leads_to_the_next() -> None:
 
 def test_what_the_teacher_is_told_to_type_exists() -> None:
     page = (FOLDER / "TEACHER.md").read_text(encoding="utf-8")
-    commands = re.findall(r"edgekit ((?:doctor|run|build|models) ?[^`#\n]*)", page)
+    commands = re.findall(r"edgekit ((?:doctor|run|build|models|log|power) ?[^`#\n]*)", page)
     assert len(commands) > 4
     for command in commands:
         parse(command)

@@ -98,6 +98,6 @@ def test_a_chart_of_counts_grows_with_every_frame(tmp_path: Path) -> None:
 def test_a_page_is_shown_whole(tmp_path: Path) -> None:
     text = '<!doctype html><p title="a &amp; b">5 < 6</p>'
     (tmp_path / "page.html").write_text(text, encoding="utf-8")
-    shown = ElementTree.fromstring(plots.page(tmp_path / "page.html", 300).data)
+    (shown,) = ElementTree.fromstring(plots.page(tmp_path / "page.html", 300).data)
     assert shown.attrib["srcdoc"] == text
     assert "height:300px" in shown.attrib["style"]
