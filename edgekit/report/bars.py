@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from edgekit.report.chart import COLOURS, FAINT, GRID, INK, PAPER, Chart, name_rows, row_height, unknown
+from edgekit.report.chart import (
+    COLOURS,
+    FAINT,
+    GRID,
+    INK,
+    PAPER,
+    Chart,
+    colours,
+    name_rows,
+    row_height,
+    unknown,
+)
 from edgekit.report.numbers import front, known
 from edgekit.report.tables import figure
 
 #: Panels in a row at most.
 ACROSS = 2  # more would not be read on a phone
-#: More points than this are named on the front only.
-NAMED = 12
 
 
 def bars(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, label: str, source: str = "") -> Chart:
@@ -38,7 +49,7 @@ def bars(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, label: st
     for place, column in enumerate(columns):
         axis = chart.axis(down, across, place + 1)
         values = [float(row[column]) if i in known(rows, column) else 0.0 for i, row in enumerate(rows)]
-        shades = [COLOURS[i % len(COLOURS)] for i in range(len(rows))]
+        shades = colours(len(rows)) if len(rows) < len(COLOURS) else [COLOURS[0]] * len(rows)
         drawn = axis.barh(range(len(rows)), values, height=0.66, color=shades)
         texts = [figure(rows[i].get(column)) if i in known(rows, column) else "–" for i in range(len(rows))]
         axis.bar_label(drawn, labels=texts, padding=3, fontsize=8.5, color=INK)
@@ -94,19 +105,20 @@ def pareto(
     colours = [COLOURS[0] if i in best else COLOURS[-1] for i in range(len(points))]
     axis.scatter(*zip(*points, strict=True), s=areas, c=colours, edgecolors=PAPER, linewidths=0.8, zorder=2)
     axis.margins(x=0.18, y=0.16)
-    named = [i for i in range(len(points)) if i in best or len(points) <= NAMED]
-    _name_points(axis, [(points[i], str(rows[there[i]][label]), i in best) for i in named])
     sides = {"lower": "less is better", "higher": "more is better"}
     axis.set_xlabel(f"{x} ({sides[better[0]]})", fontsize=9, color=FAINT)
     axis.set_ylabel(f"{y} ({sides[better[1]]})", fontsize=9, color=FAINT)
-    names = ", ".join(
+    on_it = ", ".join(
         f"{rows[there[i]][label]} ({figure(points[i][0])}, {figure(points[i][1])})" for i in best
     )
     absent = ", ".join(str(row[label]) for i, row in enumerate(rows) if i not in there)
     rest = f"Left out, without a figure: {absent}." if absent else ""
-    chart.alt = f"{y} against {x}. On the front: {names}. {rest}".strip()
+    chart.alt = f"{y} against {x}. On the front: {on_it}. {rest}".strip()
     if rest:
         chart.supxlabel(rest, fontsize=8.5, color=FAINT, x=0.01, ha="left")
+    names = [(point, str(rows[there[i]][label]), i in best) for i, point in enumerate(points)]
+    chart.fit = partial(_name_points, axis, names, [])
+    chart.fit()
     return chart
 
 
@@ -118,22 +130,47 @@ def _areas(sizes: Sequence[Any]) -> list[float]:
     return [float(a) for a in np.nan_to_num(260 * values / np.nanmax(values), nan=46.0).clip(min=16)]
 
 
-def _name_points(axis: Any, named: Sequence[tuple[tuple[float, float], str, bool]]) -> None:
-    """Names beside points; one that would lie on another goes below or above its point."""
+def _name_points(axis: Any, names: Sequence[tuple[tuple[float, float], str, bool]], drawn: list[Any]) -> None:
+    """Names beside points, at the width that the figure has now.
+
+    Those of the front come first. Another one that finds no free place is left out. `drawn` holds the names
+    of the last call, which go.
+    """
+    while drawn:
+        drawn.pop().remove()
     axis.figure.draw_without_rendering()
-    taken: list[tuple[float, float, float, float]] = []
-    for (x, y), text, best in sorted(named, key=lambda item: not item[2]):
-        across, up = axis.transData.transform((x, y)) * 72 / axis.figure.dpi
-        width = 5.2 * len(text)
-        places = [(8, 0, "left"), (-8, 0, "right"), (0, 11, "center"), (0, -11, "center"), (8, -11, "left")]
-        for dx, dy, side in places:
+    to_points = 72 / axis.figure.dpi
+    sheet = axis.get_window_extent()
+    spots = [axis.transData.transform(point) * to_points for point, _, _ in names]
+    taken = [(across - 5, up - 5, across + 5, up + 5) for across, up in spots]
+    line = sorted((spot for spot, (_, _, best) in zip(spots, names, strict=True) if best), key=lambda s: s[0])
+    for (x0, y0), (x1, y1) in pairwise(line):  # nor may a name lie on the line
+        steps = max(2, int(max(abs(x1 - x0), abs(y1 - y0)) / 4))
+        taken += [
+            (x, y, x, y) for x, y in zip(np.linspace(x0, x1, steps), np.linspace(y0, y1, steps), strict=True)
+        ]
+    order = sorted(range(len(names)), key=lambda i: not names[i][2])
+    for i in order:
+        (point, text, best), (across, up) = names[i], spots[i]
+        width = 5.3 * len(text)
+        for dx, dy, side in _BEST_PLACES if best else _PLACES:
             left = across + dx - {"left": 0, "right": width, "center": width / 2}[side]
             box = (left, up + dy - 6, left + width, up + dy + 6)
-            if not any(_meet(box, other) for other in taken):
+            inside = sheet.x0 * to_points < left and box[2] < sheet.x1 * to_points
+            if inside and not any(_meet(box, other) for other in taken):
                 break
-        taken += [box, (across - 5, up - 5, across + 5, up + 5)]
+        else:
+            if not best:
+                continue
+        taken.append(box)
         style = {"fontsize": 9, "color": INK if best else FAINT, "ha": side, "va": "center"}
-        axis.annotate(text, (x, y), (dx, dy), textcoords="offset points", **style)
+        drawn.append(axis.annotate(text, point, (dx, dy), textcoords="offset points", **style))
+
+
+#: Where a name may stand: points to the right, points up, and which side of it is there.
+_PLACES = ((9, 0, "left"), (0, -12, "center"), (-9, 0, "right"), (0, 12, "center"), (9, -11, "left"))
+#: Names of the front stand off the line that joins its points where they can.
+_BEST_PLACES = ((-7, 9, "right"), (0, 13, "center"), (7, -10, "left"), (7, 10, "left"), *_PLACES)
 
 
 def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:

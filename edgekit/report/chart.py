@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,14 @@ class Chart(Figure):
         source: who measured, as `Log.label`; "" where nothing was sampled.
         alt: the same in words, for those who do not see it.
         title: heading and source as they stand on the sheet.
+        fit: called after the figure was given another size, to place what depends on it; None: nothing does.
     """
 
     def __init__(self, heading: str, source: str = "", *, height: float = 2.6, alt: str = "") -> None:
         layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.05)
         super().__init__(figsize=(WIDTH, height), layout=layout, facecolor=PAPER)
         self.heading, self.source, self.alt = heading, source, alt
+        self.fit: Callable[[], None] | None = None
         lines = [heading, *textwrap.wrap(source, TITLE)]
         self.title = self.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10, color=INK)
 

@@ -63,13 +63,20 @@ def _page_size(figure: Any, width: float | None) -> Iterator[None]:
     if title is not None:
         title.set_text("")
     if width is not None:
-        figure.set_size_inches(width, before[1])
+        _resize(figure, width, before[1])
     try:
         yield
     finally:
         if title is not None:
             title.set_text(shown)
-        figure.set_size_inches(*before)
+        if width is not None:
+            _resize(figure, *before)
+
+
+def _resize(figure: Any, width: float, height: float) -> None:
+    figure.set_size_inches(width, height)
+    if isinstance(figure, Chart) and figure.fit is not None:
+        figure.fit()
 
 
 def _svg(figure: Any, name: str, alt: str) -> str:
