@@ -26,6 +26,8 @@ SOCKET = "run/jtop.sock"
 #: Tried where the client beside this interpreter is absent or of another version than the service:
 #: `sudo pip3 install jetson-stats` installs it there.
 SYSTEM_PYTHON = "/usr/bin/python3"
+#: For so long, at least, the process waits for a silent service before it gives up.
+PATIENCE_S = 2.0
 #: Time for a slow board to start a Python, import the client, connect and have a first sample.
 START_S = 10.0
 INSTALL = "sudo pip3 install -U jetson-stats, then reboot"
@@ -95,10 +97,12 @@ class JtopProbe:
                 if problem:
                     raise ProbeError(problem)
                 process = self._start(self._python)
-            # longer than the process itself waits, which knows more of what is wrong
-            row = process.next(STALE * max(self._interval, process.interval) + 1.0)
+            limit = STALE * max(self._interval, process.interval)
+            row = process.next(limit)
         except ClientError as error:
-            self._end()
+            # a silent one is left the time to say what is wrong, or to go on: starting anew takes longer
+            if error.kind != "silent" or process is None or process.silence > limit + 2 * PATIENCE_S:
+                self._end()
             raise ProbeError("it is closed" if self._closed else self._explain(error)) from error
         return self._rows.sample(row, f"jtop {self.version}")
 

@@ -24,6 +24,8 @@ from typing import Any, Callable, Dict  # noqa: E402, UP035
 
 #: Older than so many intervals, a reading is stale.
 STALE = 3.0
+#: A service that is silent for so long, in seconds, and for that many intervals, has died or hangs.
+PATIENCE_S = 2.0
 #: What the service's or the client's own words mean; anything else is a connection that was lost.
 KINDS = {
     "not active": "inactive",
@@ -89,7 +91,7 @@ def work(package: Any, interval: float, send: Callable[[Row], None]) -> None:
                     row["cpus"] = []  # a service that has just woken counts from boot
                 sent = last
                 send(row)
-        elif time.monotonic() - heard > STALE * pace:
+        elif time.monotonic() - heard > max(PATIENCE_S, STALE * pace):
             raise TimeoutError(f"no new sample for {time.monotonic() - heard:.1f} s")
 
 

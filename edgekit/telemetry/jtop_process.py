@@ -37,6 +37,7 @@ class JtopProcess:
     Attributes:
         version: of the client, after `greet`.
         interval: seconds between the service's samples, after `greet`; the first client of all sets it.
+        silence: seconds since its last line.
     """
 
     def __init__(self, python: str, interval: float) -> None:
@@ -44,6 +45,7 @@ class JtopProcess:
         self._lines: list[bytes] = []
         self._rest = b""
         self._reading = threading.Lock()
+        self._heard = time.monotonic()
         try:
             self._child = subprocess.Popen(
                 [python, str(CHILD), str(interval), str(os.getpid())],
@@ -59,6 +61,10 @@ class JtopProcess:
     @property
     def pid(self) -> int:
         return self._child.pid
+
+    @property
+    def silence(self) -> float:
+        return time.monotonic() - self._heard
 
     def greet(self, timeout: float) -> None:
         """Wait until it has connected; ClientError where it has not."""
@@ -85,6 +91,7 @@ class JtopProcess:
         got = os.read(out.fileno(), 1 << 16)
         if not got:
             raise ClientError("lost", "the sampling process ended")
+        self._heard = time.monotonic()
         *whole, self._rest = (self._rest + got).split(b"\n")
         self._lines += whole
 

@@ -93,7 +93,7 @@ def gaps(samples: list[Sample]) -> list[float]:
 def test_a_step_is_seen_and_its_energy_is_right(
     board: str, version: str, make: MakeMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """5 W, 15 W, 5 W: each sample is one or the other, and the joules are those of the rectangle within 1 %.
+    """10 W, 15 W, 10 W: each sample is one or the other, and the joules are the rectangle's within 1 %.
 
     The steps are made just after a sample, so that what the trapezoid lacks at one edge it has too much at
     the other.
@@ -107,12 +107,12 @@ def test_a_step_is_seen_and_its_energy_is_right(
     def draw(mw: float) -> float:
         return sum(machine.tree.set_rail(name, mw / len(counted)) for name in counted)
 
-    low = draw(5_000)
+    low = draw(10_000)
     machine.tree.set_temps(40.0)
     with Sampler(open_jtop(0.1, machine.top), 0.1) as sampler:
         assert sampler.wait(1)
         levels, edges = [low], []
-        for mw, celsius in ((15_000, 71.5), (5_000, 40.0)):
+        for mw, celsius in ((15_000, 71.5), (10_000, 40.0)):
             time.sleep(2.0 if edges else 0.8)
             assert sampler.wait(1)
             edges.append(boot_clock())
@@ -125,11 +125,11 @@ def test_a_step_is_seen_and_its_energy_is_right(
     assert {sample.power_total_name for sample in samples} == {total}
     assert {sample.power_total_kind for sample in samples} == {"sum" if "sum" in str(total) else "input"}
     assert samples[0].power_total_mw == pytest.approx(low, abs=5)
-    # nothing between, but that a service may be reading while the rails of a sum change one by one
-    seen = [round((sample.power_total_mw or 0) / 5_000) for sample in samples]
-    assert seen == sorted(seen[: seen.index(3) + 1]) + seen[seen.index(3) + 1 :]
-    assert set(seen) <= {1, 2, 3}
-    assert seen.count(2) <= 2
+    seen = [sample.power_total_mw or 0.0 for sample in samples]
+    between = [mw for mw in seen if all(abs(mw - level) > 5 for level in levels)]
+    # a service may be reading while the rails of a sum change one by one
+    assert len(between) <= (2 if len(counted) > 1 else 0)
+    assert max(seen) > low + 4_000
     assert {max(sample.temps_c.values()) for sample in samples} == {40.0, 71.5}
     start, end = samples[0].t_boot_s, samples[-1].t_boot_s
     found = energy(Log.of(samples, 0.1), start, end)
@@ -570,23 +570,13 @@ def test_this_process_never_loads_jetson_stats(nano7: Machine) -> None:
 
 def test_as_an_ordinary_user() -> None:
     """The first test once more, with no more rights than anybody has."""
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}", "-k"]
-    choice = "test_a_step_is_seen_and_its_energy_is_right and orin-nano-7.2.2"
     drop = POWERLESS if os.geteuid() == 0 else ()
-    code = (
-        "import os, sys; sys.path.insert(0, sys.argv[1]); import jtop_service; print(jtop_service.unshare())"
-    )
-    asked = subprocess.run(
-        [*drop, sys.executable, "-c", code, str(Path(__file__).parent)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "-rm" in asked.stdout
+    assert subprocess.run([*drop, "unshare", "-m", "true"], capture_output=True, check=False).returncode != 0
+    one = f"{__file__}::test_a_step_is_seen_and_its_energy_is_right[orin-nano-7.2.2]"
+    quick = ["--noconftest", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*drop, *command, choice],
-        env=environment,
+        [*drop, sys.executable, "-m", "pytest", "-q", *quick, one],
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,
