@@ -264,12 +264,17 @@ class Run:
         return len(self.frames["index"]) / self.seconds if self.seconds > 0 else 0.0
 
     def energy(self, end_s: float | None = None, *, baseline_w: float | None = None) -> Energy:
-        """Energy from the beginning to the last frame, or to `end_s`; void where no power was sampled."""
-        from edgekit.telemetry.energy import energy
+        """Energy from the beginning to the last frame, or to `end_s`; void where the power is not known.
+
+        Known it is not where nothing was sampled, or only the meter of a device that did not do the work.
+        """
+        from edgekit.telemetry.energy import energy, of_work_on
         from edgekit.telemetry.log import Log
 
         log = self.log if self.log is not None else Log.of([], 1.0)
-        return energy(log, self.start_s, self.end_s if end_s is None else end_s, baseline_w=baseline_w)
+        end_s = self.end_s if end_s is None else end_s
+        spent = energy(log, self.start_s, end_s, baseline_w=baseline_w)
+        return of_work_on(spent, str(self.meta.get("config", {}).get("device", "")))
 
 
 def read_run(folder: Path | str) -> Run:

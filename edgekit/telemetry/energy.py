@@ -8,7 +8,7 @@ the trapezoid, and does a counter no harm.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -130,6 +130,26 @@ def energy(log: Log, start_s: float, end_s: float, *, baseline_w: float | None =
         baseline_w,
         (*notes, *names),
     )
+
+
+def of_work_on(spent: Energy, device: str) -> Energy:
+    """The energy of a network that ran on `device`; void where the meter does not hold that device.
+
+    Args:
+        spent: by whichever meter there is.
+        device: as of `Engine`: CPUs have "CPU" in their name there.
+    """
+    on_cpu = "CPU" in device
+    if (
+        spent.joules is None
+        or not device
+        or spent.kind not in ("gpu", "cpu")
+        or (spent.kind == "cpu") == on_cpu
+    ):
+        return spent
+    mine, where = ("GPU", "CPU") if on_cpu else ("CPU", "GPU")
+    void = f"{spent.name} is the {mine}'s meter, and the network ran on the {where}"
+    return replace(spent, joules=None, method="", void=void)
 
 
 def idle(log: Log, start_s: float, end_s: float) -> float | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from probes import sample
 from scipy.integrate import quad, trapezoid
 
-from edgekit.telemetry.energy import by_stage, energy, idle
+from edgekit.telemetry.energy import by_stage, energy, idle, of_work_on
 from edgekit.telemetry.log import Log
 from edgekit.telemetry.sample import Event
 
@@ -195,3 +195,23 @@ def test_no_time_is_no_energy():
     spent = energy(log_of(t, np.full(len(t), 4.0)), 5, 5)
     assert spent.joules is None
     assert spent.void == "no time went by"
+
+
+def test_a_meter_of_another_device_says_nothing_of_the_work():
+    t = np.arange(0, 10.5, 0.5)
+    gpu = log_of(t, np.full(len(t), 80.0), power_total_name="gpu0", power_total_kind="gpu")
+    spent = energy(gpu, 0, 10)
+    assert of_work_on(spent, "NVIDIA H200") is spent
+    assert of_work_on(spent, "CUDA device 0") is spent
+    wrong = of_work_on(spent, "x86_64 CPU, 2 threads")
+    assert wrong.joules is None
+    assert wrong.per(10) is None
+    assert wrong.void == "gpu0 is the GPU's meter, and the network ran on the CPU"
+    cpu = energy(
+        log_of(t, np.full(len(t), 30.0), power_total_name="package-0", power_total_kind="cpu"), 0, 10
+    )
+    assert of_work_on(cpu, "x86_64 CPU, 2 threads") is cpu
+    assert of_work_on(cpu, "NVIDIA H200").joules is None
+    board = energy(log_of(t, np.full(len(t), 5.0)), 0, 10)  # an input holds both
+    assert of_work_on(board, "x86_64 CPU, 2 threads") is board
+    assert of_work_on(board, "Orin Nano") is board
