@@ -152,7 +152,7 @@ def about(run: Run) -> list[Row]:
         f"{became} ({asked} was asked for)" if asked and became and asked != became else became or asked
     )
     modes = [] if run.log is None else list(dict.fromkeys(mode for mode in run.log.power_mode if mode))
-    held = [] if run.log is None or not len(run.log) else [run.log.samples()[-1].jetson_clocks]
+    held = [] if run.log is None or not len(run.log) else [run.log.samples(newest=1)[0].jetson_clocks]
     git = run.meta.get("git") or {}
     rows: list[tuple[str, Any]] = [
         ("model", config.get("model")),

@@ -85,10 +85,11 @@ class Log:
         header = {"interval_s": interval_s, "source": kept[-1].source if kept else "none", "emulated": False}
         return columns.log(header, list(events), kept)
 
-    def samples(self) -> list[Sample]:
-        """Every sample, with all its fields."""
+    def samples(self, newest: int = 0) -> list[Sample]:
+        """Every sample with all its fields, or so many of the newest."""
         return [
-            line if isinstance(line, Sample) else Sample.from_dict(json.loads(line)) for line in self._lines
+            line if isinstance(line, Sample) else Sample.from_dict(json.loads(line))
+            for line in self._lines[-newest:]
         ]
 
     @property

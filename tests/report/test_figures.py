@@ -369,3 +369,24 @@ def test_nothing_is_left_in_pyplot(tmp_path: Path) -> None:
     assert run.log is not None
     all_figures(run, run.log)
     assert plt.get_fignums() == before
+
+
+def test_names_of_points_lie_apart_and_on_the_sheet_at_each_width() -> None:
+    rows = [
+        {"name": f"model-{i} {precision}", "ms": 5 * i * factor, "mAP": 30 + 3 * i - loss}
+        for i in range(1, 6)
+        for precision, factor, loss in (("fp32", 1.0, 0.0), ("fp16", 0.55, 0.1), ("int8", 0.4, 1.8))
+    ]
+    chart = figures.pareto(rows, "ms", "mAP", label="name")
+    on_front = [rows[i]["name"] for i in front([(row["ms"], row["mAP"]) for row in rows], ("lower", "higher"))]
+    for width in (7.2, 3.7):
+        chart.set_size_inches(width, 3.6)
+        assert chart.fit is not None
+        chart.fit()
+        chart.draw_without_rendering()
+        axis = chart.axes[0]
+        boxes = [text.get_window_extent() for text in axis.texts]
+        assert {text.get_text() for text in axis.texts} >= set(on_front), "each of the front is named"
+        assert all(axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1 for box in boxes)
+        overlaps = [a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i]]
+        assert sum(overlaps) == 0
