@@ -10,6 +10,7 @@ from edgekit.checks.verdict import Verdict, missing, right, wrong
 
 #: How far a figure computed by hand may lie from the check's: rounding, no more.
 ROUNDING = 0.03
+AGAIN = "End other programs, let the board cool, and sweep once more with again=True."
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ def within_budget(
         return missing('give my_choice, for example {"precision": "fp32", "batch": 1}, or "none".')
     unknown = next((row for row in rows if row.get("watts") is None or row.get("idle_w") is None), None)
     if unknown is not None:
-        return wrong(f"the power of {_name(unknown)} is not known, so no budget can be kept. Measure again.")
+        return wrong(f"the power of {_name(unknown)} is not known, so no budget can be kept.")
+    if rows and all(row.get("unclean") for row in rows):
+        return wrong(f"no row was measured cleanly ({rows[0]['unclean'][0]}). {AGAIN}")
     fitting = [row for row in rows if _fits(row, fps, budget_w)]
     if choice == "none":
         if not fitting:
@@ -90,7 +93,7 @@ def within_budget(
         return wrong(f"{len(chosen)} rows are {dict(choice)}; say which one. There are: {names}.")
     row, load = chosen[0], load_of(chosen[0], fps)
     if row.get("unclean"):
-        return wrong(f"{_name(row)} was not measured cleanly: {row['unclean'][0]}. Measure it again.")
+        return wrong(f"{_name(row)} was not measured cleanly: {row['unclean'][0]}. {AGAIN}")
     if load.busy > 1:
         return wrong(
             f"{_name(row)} does not keep up: {fps:g} FPS would keep it busy {load.busy:.0%} of the time."

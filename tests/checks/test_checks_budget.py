@@ -77,10 +77,17 @@ def test_a_row_that_does_not_keep_up() -> None:
     assert "does not keep up: 30 FPS would keep it busy 150% of the time" in verdict.words
 
 
-def test_a_row_that_was_throttled_is_no_argument() -> None:
-    hot = row("fp32", 1, 50.0, 13.0, 0.9, unclean=["clocks were held down (thermal) for about 2.0 s"])
-    verdict = within_budget([hot], {"precision": "fp32", "batch": 1}, 9.0, "energy")
-    assert "not measured cleanly: clocks were held down" in verdict.words
+def test_rows_that_were_not_clean_are_no_argument() -> None:
+    hot = {**FP32, "unclean": ["clocks were held down (thermal) for about 2.0 s"]}
+    choice = {"precision": "fp32", "batch": 1}
+    words = within_budget([hot, INT8], choice, 9.0, "latency").words
+    assert "fp32 with batch 1 was not measured cleanly: clocks were held down" in words
+    for given in (choice, "none"):
+        verdict = within_budget([hot], given, 9.0, "latency")
+        assert verdict.head == "Not right"
+        assert "no row was measured cleanly (clocks were held down" in verdict.words
+        assert "again=True" in verdict.words
+    assert within_budget([hot, INT8], {"precision": "int8"}, 6.5, "accuracy"), "beaten by none that is clean"
 
 
 def test_without_power_or_accuracy_there_is_nothing_to_defend() -> None:
