@@ -197,7 +197,7 @@ class Machine:
         if number == signal.SIGTERM:
             service.terminate()
             with suppress(subprocess.TimeoutExpired):
-                service.wait(5)
+                service.wait(3)
         with suppress(ProcessLookupError):
             os.killpg(service.pid, signal.SIGKILL)
         service.wait()
