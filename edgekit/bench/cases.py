@@ -94,7 +94,7 @@ class Case:
         part, backend, precision, batch: what.
         seconds, iterations, warm_up, calibration: how; see `Settings`.
         dataset, dataset_digest: for the part "accuracy", else empty.
-        sampler: who measures.
+        sampler, subtract_idle: who measures power, and whether idling is left out.
         place: device, power mode and versions: figures of another place are another case's.
     """
 
@@ -111,6 +111,7 @@ class Case:
     dataset: str
     dataset_digest: str
     sampler: str
+    subtract_idle: bool
     place: tuple[tuple[str, str], ...]
 
     @cached_property
@@ -182,6 +183,7 @@ def cases(settings: Settings) -> list[Case]:
                             dataset=settings.dataset or "" if scored else "",
                             dataset_digest=digest if scored else "",
                             sampler=settings.sampler,
+                            subtract_idle=settings.subtract_idle,
                             place=where,
                         )
                     )

@@ -68,6 +68,7 @@ def figures(
     idle_w: float | None = None,
     subtract_idle: bool = False,
     busy_s: float | None = None,
+    device: str = "",
 ) -> dict[str, Any]:
     """Power, energy, clocks, heat and cleanness of a stretch in which so many pictures were done.
 
@@ -76,11 +77,12 @@ def figures(
     Args:
         idle_w: power of the machine doing nothing, left out of the figures with `subtract_idle`.
         busy_s: CPU seconds of the worker, by which other programs are told; None: they are not.
+        device: what did the work, as of `Engine`: joules of another device's meter are not its.
     """
     from edgekit.report.clean import throttling_unknown, unclean
-    from edgekit.telemetry.energy import energy
+    from edgekit.telemetry.energy import energy, of_work_on
 
-    used = energy(log, start_s, end_s, baseline_w=idle_w)
+    used = of_work_on(energy(log, start_s, end_s, baseline_w=idle_w), device)
     joules, watts, unknown = used.joules, used.mean_w, used.void
     if subtract_idle:
         joules = used.above_idle

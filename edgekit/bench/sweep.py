@@ -128,7 +128,7 @@ def _measure(
             **{"key": case.key, "model": Path(case.model).name, "part": case.part, "batch": case.batch},
             **{"backend": case.backend, "precision": case.precision, "sha256": case.sha256},
             **{"date": wall_iso(), "place": dict(case.place)},
-            **_completed(case, answer, watch, found.about.get("idle_w"), settings.subtract_idle),
+            **_completed(case, answer, watch, found.about.get("idle_w")),
         }
         if (
             case.part == "engine"
@@ -141,15 +141,14 @@ def _measure(
         say(f"[{number}/{len(planned)}] {case}: {table.in_words(row)}")
 
 
-def _completed(
-    case: Case, answer: dict[str, Any], watch: Watch, idle_w: float | None, subtract_idle: bool
-) -> dict[str, Any]:
+def _completed(case: Case, answer: dict[str, Any], watch: Watch, idle_w: float | None) -> dict[str, Any]:
     """The worker's answer with what follows from it and from the samples of its time."""
     if "failed" in answer or case.part == "accuracy":
         return answer
     start, end, calls = answer["start_s"], answer["end_s"], answer["iterations"]
     log = watch.log(start, end)
-    heat = figures(log, start, end, calls * case.batch, idle_w, subtract_idle, answer["cpu_s"])
+    pictures = calls * case.batch
+    heat = figures(log, start, end, pictures, idle_w, case.subtract_idle, answer["cpu_s"], answer["on"])
     throughput = 1000 / answer["latency_ms"] * case.batch
     on_gpu = on_gpu_words(answer["backend"], answer["on"])
     return {

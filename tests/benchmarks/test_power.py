@@ -70,6 +70,14 @@ def test_a_gap_voids_the_joules() -> None:
     assert "no sample" in found["power_unknown"]
 
 
+def test_the_meter_of_another_device_gives_no_joules() -> None:
+    log = log_of(power_total_name="GPU 0", power_total_kind="gpu")
+    on_cpu = figures(log, 1, 5, 10, device="x86_64 CPU, 2 threads")
+    assert (on_cpu["watts"], on_cpu["j_per_frame"]) == (None, None)
+    assert "ran on the CPU" in on_cpu["power_unknown"]
+    assert figures(log, 1, 5, 10, device="CUDA device 0")["watts"] == pytest.approx(5)
+
+
 def test_heat_is_of_the_zone_that_ended_hottest() -> None:
     log = log_of(temps_c=lambda t: {"cpu": 50.0, "gpu": 40 + 2 * t}, gpu_load_pct=80.0, gpu_freq_khz=612000.0)
     found = figures(log, 1, 9, 1, None, False)
