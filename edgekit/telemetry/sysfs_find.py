@@ -156,7 +156,7 @@ def find_fan(root: Path) -> str:
 def find_gpu(root: Path) -> tuple[str, str]:
     """The files of the GPU's clock in Hz and of its load in permille; empty where there is none."""
     for folder in sorted(_glob(root, "sys/class/devfreq/*")):
-        if re.search(r"\.gpu$|\.g[abpv]\d+b$|^gpu-gpc-", folder.name):
+        if re.search(r"\.gpu$|\.g[a-z]\d+b$|^gpu-gpc-", folder.name):
             load = folder / "device/load"
             return str(folder / "cur_freq"), str(load) if load.exists() else ""
     return "", ""

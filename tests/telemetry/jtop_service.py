@@ -153,7 +153,7 @@ class Machine:
         user = ["-U", "--preserve-credentials"] if self.rootless else []
         return ["nsenter", "-t", str(self.keeper.pid), "-m", *user, *command]
 
-    def python(self, version: str = "", *, powerless: bool = False) -> str:
+    def python(self, version: str = "", *, powerless: bool = False, program: str = sys.executable) -> str:
         """A program like `python`, on the board, beside that version's client ("": beside none).
 
         Powerless: without root's right to open everything.
@@ -162,8 +162,8 @@ class Machine:
         absent.mkdir(exist_ok=True)
         (absent / "jtop.py").write_text("raise ImportError('no client here')\n")
         folder = jetson_stats(version) if version else absent
-        name = self.top / f"python-{version}{'-powerless' * powerless}"
-        words = " ".join(f"'{word}'" for word in self.enter(*POWERLESS * powerless, sys.executable))
+        name = self.top / f"{Path(program).name}-{version}{'-powerless' * powerless}"
+        words = " ".join(f"'{word}'" for word in self.enter(*POWERLESS * powerless, program))
         name.write_text(f"#!/bin/sh\nPYTHONPATH='{folder}' exec {words} \"$@\"\n")
         name.chmod(0o755)
         return str(name)

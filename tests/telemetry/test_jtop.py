@@ -452,6 +452,20 @@ def test_no_client(nano7: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     open_jtop(0.2, nano7.top).close()
 
 
+def test_the_systems_python_samples_where_this_one_has_no_client(
+    nano: Machine, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows nothing of edgekit, NumPy or psutil."""
+    version = request.node.callspec.params["nano"]
+    theirs = nano.python(version, program=shutil.which("python3", path="/usr/bin") or sys.executable)
+    monkeypatch.setattr(jtop, "interpreters", lambda: [nano.python(), theirs])
+    probe = open_jtop(0.2, nano.top)
+    try:
+        assert probe.read().power_total_mw == 4900.0
+    finally:
+        probe.close()
+
+
 def test_a_user_outside_the_group(nano: Machine) -> None:
     if os.geteuid() != 0:
         nano.socket.chmod(0)  # nobody else can be played here
