@@ -18,7 +18,7 @@ from edgekit.engine.precision import precision_of
 from edgekit.engine.shapes import model_inputs, specs
 from edgekit.errors import EdgekitError, InputError, MissingError
 
-CURE = "cure: pip install 'edgekit[train]'"
+CURE = "cure: pip install 'edgekit[pytorch]'"
 
 
 def pytorch_missing() -> str | None:
