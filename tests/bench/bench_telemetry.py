@@ -5,8 +5,10 @@
     python tests/bench/bench_telemetry.py fps --rounds 40
 
 - cost: CPU time of each sampler that works here, at 2 Hz and written to a log, as a share of one core (aim:
-  < 1 %); with the children it runs. `sysfs` reads an emulated board's files, as it would read a real one's;
-  `emulated` also computes and writes them. `nothing` is the same process without a sampler: its own noise.
+  < 1 %). `sysfs` reads an emulated board's files, as it would read a real one's; `emulated` also computes
+  and writes them. `nothing` is the same process without a sampler: its own noise.
+- jtop: the same for jtop, with its client process, over the real service of an emulated board; needs
+  jetson-stats in $EDGEKIT_JETSON_STATS, as ./setup/test.sh leaves it.
 - fps: frames a second of the detector that ships, with and without sampling at 2 Hz, in turns within one run
   (aim: < 1 % less). The loss is given with its 95 % interval over the pairs of turns; and so is what a frame
   costs more in CPU time, which other programs on the machine disturb less.
@@ -23,10 +25,13 @@ import json
 import os
 import platform
 import random
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
@@ -53,13 +58,34 @@ def say(part: str, **figures: Any) -> None:
     print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
-def cpu_seconds() -> float:
-    """CPU time of this process and of those it runs."""
+def cpu_seconds(others: Sequence[psutil.Process] = ()) -> float:
+    """CPU time of this process and of those it runs, `others` left out."""
     spent = time.process_time()
-    for child in psutil.Process().children(recursive=True):
-        times = child.cpu_times()
-        spent += times.user + times.system
+    for child in psutil.Process().children():
+        if child not in others:
+            for process in (child, *child.children(recursive=True)):
+                times = process.cpu_times()
+                spent += times.user + times.system
     return spent
+
+
+@contextmanager
+def jtop_service(version: str) -> Iterator[Path]:
+    """The real service of that jetson-stats over an emulated board, as the tests run it; the board's root."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "telemetry"))
+    from jtop_service import Machine
+
+    from edgekit.telemetry import jtop
+
+    machine = Machine(Path(tempfile.mkdtemp(prefix="edgekit-jtop-")), "orin-nano")
+    before = jtop.interpreters
+    try:
+        machine.start(version)
+        jtop.interpreters = lambda: [machine.python(version)]
+        yield machine.top
+    finally:
+        jtop.interpreters = before
+        machine.close()
 
 
 def openers(folder: Path) -> dict[str, Callable[[], Sampler]]:
@@ -68,7 +94,6 @@ def openers(folder: Path) -> dict[str, Callable[[], Sampler]]:
     tree.mkdir()
     BoardTree(tree, BOARDS["orin-nano"])
     return {
-        "jtop": lambda: open_sampler("jtop", INTERVAL_S),
         "sysfs": lambda: open_sampler("sysfs", INTERVAL_S, root=tree),
         "nvml": lambda: open_sampler("nvml", INTERVAL_S),
         "host": lambda: open_sampler("host", INTERVAL_S),
@@ -79,36 +104,51 @@ def openers(folder: Path) -> dict[str, Callable[[], Sampler]]:
 
 def cost(seconds: float) -> None:
     """CPU time of each sampler."""
+    time.sleep(2)  # what was imported settles
     with tempfile.TemporaryDirectory() as folder:
         start, begun = time.perf_counter(), cpu_seconds()
         time.sleep(seconds)
         share = (cpu_seconds() - begun) / (time.perf_counter() - start)
         say("cost", sampler="nothing", percent_of_a_core=round(100 * share, 3))
         for name, opener in openers(Path(folder)).items():
+            cost_of(name, opener, Path(folder), seconds)
+
+
+def jtop_cost(seconds: float) -> None:
+    """CPU time of jtop's sampler with its client, by version."""
+    with tempfile.TemporaryDirectory() as folder:
+        for version in ("4.3.2", "7.2.2"):
             try:
-                sampler = opener()
-            except EdgekitError as error:
-                say("cost", sampler=name, not_here=str(error))
-                continue
-            path = Path(folder) / f"{name}.jsonl"
-            with LogWriter(path, interval_s=INTERVAL_S, source=name) as log, sampler:
-                sampler.add(log.write)
-                sampler.wait(2, timeout=10)
-                count, start, begun = sampler.count, time.perf_counter(), cpu_seconds()
-                time.sleep(seconds)
-                spent, took, samples = (
-                    cpu_seconds() - begun,
-                    time.perf_counter() - start,
-                    sampler.count - count,
-                )
-            say(
-                "cost",
-                sampler=name,
-                percent_of_a_core=round(100 * spent / took, 3),
-                ms_a_sample=round(1e3 * spent / max(samples, 1), 3),
-                samples=samples,
-                seconds=round(took, 1),
-            )
+                with jtop_service(version) as top:
+                    opener = partial(open_sampler, "jtop", INTERVAL_S, root=top)
+                    cost_of(f"jtop {version}", opener, Path(folder), seconds)
+            except (AssertionError, OSError) as error:
+                say("cost", sampler=f"jtop {version}", not_here=str(error))
+
+
+def cost_of(name: str, opener: Callable[[], Sampler], folder: Path, seconds: float) -> None:
+    """CPU time of one; with jtop's client process, without jtop's service, which runs anyhow."""
+    others = psutil.Process().children()
+    try:
+        sampler = opener()
+    except EdgekitError as error:
+        say("cost", sampler=name, not_here=str(error))
+        return
+    with LogWriter(folder / f"{name}.jsonl", interval_s=INTERVAL_S, source=name) as log, sampler:
+        sampler.add(log.write)
+        sampler.wait(4, timeout=20)
+        count, start, begun = sampler.count, time.perf_counter(), cpu_seconds(others)
+        time.sleep(seconds)
+        spent, took = cpu_seconds(others) - begun, time.perf_counter() - start
+        samples = sampler.count - count
+    say(
+        "cost",
+        sampler=name,
+        percent_of_a_core=round(100 * spent / took, 3),
+        ms_a_sample=round(1e3 * spent / max(samples, 1), 3),
+        samples=samples,
+        seconds=round(took, 1),
+    )
 
 
 def fps(rounds: int, seconds: float) -> None:
@@ -228,10 +268,13 @@ def opening() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["cost", "fps", "open"], help="cost, fps, open")
+    everything = ["open", "cost", "jtop", "fps"]
+    parser.add_argument("parts", nargs="*", default=everything, help=", ".join(everything))
     parser.add_argument("--seconds", type=float, default=20.0, help="of each sampler (default 20)")
     parser.add_argument("--rounds", type=int, default=20, help="pairs of turns (default 20)")
     args = parser.parse_args()
+    if "jtop" in args.parts:
+        jtop_cost(args.seconds)
     if "open" in args.parts:
         opening()
     if "cost" in args.parts:
