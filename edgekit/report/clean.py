@@ -54,9 +54,12 @@ def throttled(log: Log, start_s: float, end_s: float) -> list[str]:
     """What held the clocks down, or was counted by the hardware, in a stretch; [] where nothing was seen."""
     inside = np.flatnonzero(_inside(log, start_s, end_s))
     found = []
+    held: dict[float, list[str]] = {}
     for reason in dict.fromkeys(reason for i in inside for reason in log.throttle[i]):
         seconds = sum(reason in log.throttle[i] for i in inside) * log.interval_s
-        found.append(f"clocks were held down ({reason}) for about {min(seconds, end_s - start_s):.1f} s")
+        held.setdefault(min(seconds, end_s - start_s), []).append(reason)
+    for seconds, reasons in held.items():
+        found.append(f"clocks were held down for about {seconds:.1f} s: {', '.join(reasons)}")
     for name, counter in log.oc_events.items():
         # from the last count before the stretch to the first one after it, where there are any
         counted = np.flatnonzero(np.isfinite(counter))

@@ -77,7 +77,23 @@ def read(paths: list[Path]) -> tuple[list[Run], Log | None]:
         path for path in paths if path.is_file() or (not (path / RUN).is_file() and any(path.glob("*.jsonl")))
     ]
     if not logs:
-        return [read_run(path) for path in paths], None
+        return named([read_run(path if path.name else path.resolve()) for path in paths]), None
     if len(paths) > 1:
         raise InputError(f"{logs[0]} is a log and no run's folder; give it by itself.")
     return [], read_log(logs[0])
+
+
+def named(runs: list[Run]) -> list[Run]:
+    """Runs that can be told apart by their names: those of the same name are called by their whole paths."""
+    from edgekit.runlog import Run
+
+    class ByPath(Run):
+        @property
+        def name(self) -> str:
+            return str(self.folder)
+
+    names = [run.name for run in runs]
+    return [
+        run if names.count(run.name) == 1 else ByPath(run.folder, run.meta, run.frames, run.log, run.summary)
+        for run in runs
+    ]

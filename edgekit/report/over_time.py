@@ -191,7 +191,8 @@ def _throttling(axis: Any, log: Log, t: NDArray[np.float64], unit: float) -> str
     zero = log.t[0] - t[0] * unit
     top = axis.get_xaxis_transform()
     for start, end, _ in held:
-        axis.axvspan((start - zero) / unit, (end - zero) / unit, color=ALARM, alpha=0.16, linewidth=0)
+        # with an edge, or a short one would not be seen in a long log
+        axis.axvspan((start - zero) / unit, (end - zero) / unit, color=ALARM, alpha=0.2, linewidth=0.8)
     named = dict.fromkeys(reason for _, _, reason in held)
     for reason in named:
         start = next(s for s, _, r in held if r == reason)
@@ -218,12 +219,13 @@ def _sheet(
 
 
 def _shade(axis: Any, runs: Sequence[Span], zero: float, unit: float) -> None:
+    """Shade each run, with its name above."""
     for start, end, name in runs:
         left, right = (start - zero) / unit, (end - zero) / unit
         axis.axvspan(left, right, color=GRID, alpha=0.55, linewidth=0, zorder=0)
         if name and len(runs) <= LABELLED:
-            place = {"transform": axis.get_xaxis_transform(), "va": "top", "fontsize": 8.5, "color": FAINT}
-            axis.text(left, 0.98, f" {name}", clip_on=True, **place)
+            place = {"xycoords": axis.get_xaxis_transform(), "textcoords": "offset points", "va": "bottom"}
+            axis.annotate(name, (left, 1.0), (1, 3), fontsize=8.5, color=FAINT, **place)
 
 
 def _stack(

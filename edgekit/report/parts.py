@@ -24,6 +24,7 @@ from edgekit.report.facts import (
 from edgekit.report.numbers import hottest, percentiles, rail_energy
 from edgekit.report.page import Part
 from edgekit.report.stages import sources
+from edgekit.report.tables import figure
 
 if TYPE_CHECKING:
     from edgekit.report.chart import Chart
@@ -184,8 +185,8 @@ def _energy_note(log: Log, measured: Any) -> str:
     if measured.void:
         return f"Energy is void: {measured.void}."
     words = [
-        f"Energy by {measured.method} over {measured.seconds:.1f} s, coverage {measured.coverage:.0%}, "
-        f"longest gap {measured.longest_gap_s:.2f} s at an interval of {log.interval_s:g} s."
+        f"Energy by {measured.method} over {figure(measured.seconds)} s, coverage {measured.coverage:.0%}, "
+        f"longest gap {figure(measured.longest_gap_s)} s at an interval of {log.interval_s:g} s."
     ]
     if measured.kind == "input":
         words.append(f"{measured.name} is the input: it holds the other rails, and is never added to them.")

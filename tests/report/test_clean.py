@@ -28,11 +28,17 @@ def test_a_quiet_run_is_clean() -> None:
 def test_clocks_held_down_are_said_with_reason_and_time() -> None:
     log = make_log(30, more=between("throttle", ("thermal", "power cap"), 10, 12, ()))
     assert unclean(log, START, END) == [
-        "clocks were held down (thermal) for about 2.0 s",
-        "clocks were held down (power cap) for about 2.0 s",
+        "clocks were held down for about 2.0 s: thermal, power cap",
     ]
     assert unclean(log, START + 13, END) == [], "before this stretch"
-    assert len(throttled(log, START + 10.6, START + 10.7)) == 2, "a stretch between two samples"
+    assert len(throttled(log, START + 10.6, START + 10.7)) == 1, "a stretch between two samples"
+    apart = make_log(
+        30, more=lambda t: {"throttle": ("a",) if 10 <= t < 12 else ("b",) if 12 <= t < 20 else ()}
+    )
+    assert throttled(apart, START, END) == [
+        "clocks were held down for about 2.0 s: a",
+        "clocks were held down for about 8.0 s: b",
+    ]
     assert held_down(log) == [(START + 10, START + 12, "thermal, power cap")]
 
 

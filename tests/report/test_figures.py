@@ -378,7 +378,9 @@ def test_names_of_points_lie_apart_and_on_the_sheet_at_each_width() -> None:
         for precision, factor, loss in (("fp32", 1.0, 0.0), ("fp16", 0.55, 0.1), ("int8", 0.4, 1.8))
     ]
     chart = figures.pareto(rows, "ms", "mAP", label="name")
-    on_front = [rows[i]["name"] for i in front([(row["ms"], row["mAP"]) for row in rows], ("lower", "higher"))]
+    on_front = [
+        rows[i]["name"] for i in front([(row["ms"], row["mAP"]) for row in rows], ("lower", "higher"))
+    ]
     for width in (7.2, 3.7):
         chart.set_size_inches(width, 3.6)
         assert chart.fit is not None

@@ -121,7 +121,7 @@ def test_a_throttled_run_is_not_clean(tmp_path: Path) -> None:
         10, more=lambda t: {"throttle": ("thermal",) if t > 5 else (), "oc_events": {"oc3": int(t > 7)}}
     )
     words = text(html_of(tmp_path, make_run(tmp_path / "hot", taken=hot)))
-    assert "Not clean: clocks were held down (thermal) for about 5.0 s." in words
+    assert "Not clean: clocks were held down for about 5.0 s: thermal." in words
     assert "Not clean: 1 over-current event more (oc3)." in words
     assert "Throttling yes" in words
 
@@ -214,6 +214,27 @@ def test_a_run_without_frames_or_with_one(tmp_path: Path) -> None:
     assert "Not clean: the run has no frames." in words
     assert "Latency" not in words
     assert "FPS 200" not in text(html_of(tmp_path, make_run(tmp_path / "one", latency=np.array([0.02]))))
+
+
+def test_runs_of_the_same_name_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("before/yolo"))
+    make_run(Path("after/yolo"))
+    assert main(["report", "before/yolo", "after/yolo"]) == 0
+    assert re.search(r"before/yolo +after/yolo", capsys.readouterr().out)
+    monkeypatch.chdir(tmp_path / "after" / "yolo")
+    assert main(["report", ".", "--html", "here.html"]) == 0
+    assert "<h1>yolo</h1>" in Path("here.html").read_text()
+
+
+def test_a_log_without_samples_is_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", taken=[])
+    for given in (run.folder, run.folder / "samples.jsonl"):
+        words = text(html_of(tmp_path, given))
+        assert "Power is not known: there are no samples." in words
+        assert "Not clean: energy is not known: there are no samples." in words
 
 
 @pytest.mark.slow
