@@ -13,6 +13,7 @@ from edgekit import Engine, InputError, MissingError, open_engine
 from edgekit.engine.exact import open_exact
 from edgekit.engine.precision import to_fp16
 from edgekit.errors import EdgekitError
+from edgekit.models import find
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = pytest.mark.train
@@ -27,9 +28,9 @@ def net(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("model", ["edgekit-person", "net"])
 def test_the_answers_are_onnx_runtimes(model: str, net: Path) -> None:
-    path = net if model == "net" else model
+    path = net if model == "net" else find(model)
     with (
-        open_engine(path, "fp32", "pytorch") as mine,
+        PyTorchEngine(path, "cpu") as mine,
         open_engine(path, "fp32", "onnxruntime-cpu") as other,
     ):
         assert isinstance(mine, Engine)
@@ -58,6 +59,13 @@ def test_fp16_on_the_cpu_says_that_it_is_not(net: Path) -> None:
         if not torch.cuda.is_available():
             with pytest.raises(InputError, match=f"runs in fp32, not in {precision}"):
                 open_exact(net, precision, "pytorch")
+
+
+@pytest.mark.gpu
+def test_fp32_on_a_gpu_says_where_it_is_tf32(net: Path) -> None:
+    with open_engine(net, "fp32", "pytorch") as engine:
+        assert engine.device == torch.cuda.get_device_name(0)
+        assert "TF32" in engine.why
 
 
 @pytest.mark.gpu
