@@ -76,6 +76,8 @@ def throttling_unknown(log: Log | None) -> str:
     """Why a log cannot tell of throttling, "" where it can."""
     if log is None:
         return "nothing was sampled"
+    if not len(log):
+        return "there are no samples"
     if log.oc_events or any(log.throttle) or "oc_events" not in log.missing:
         return ""
     return log.missing.get("throttle", "" if log.source.startswith("nvml") else log.missing["oc_events"])

@@ -42,7 +42,9 @@ BARS = ("FPS", "latency p50, ms", "power, W", "mJ per frame")
 
 def log_parts(log: Log) -> list[Part]:
     """Everything about a bare log of samples: power, heat and load."""
-    start, end = (float(log.t[0]), float(log.t[-1])) if len(log) else (0.0, 0.0)
+    if not len(log):
+        return [Part(text="The log holds no sample.")]
+    start, end = float(log.t[0]), float(log.t[-1])
     alarms = _alarms(log, unclean(log, start, end))
     top = Part(alarms=alarms, tiles=power_tiles(log, start, end, throttled(log, start, end)))
     return [top, *_power_parts(log, start, end), *_heat_parts(log, start, end)]

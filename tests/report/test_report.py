@@ -231,10 +231,11 @@ def test_runs_of_the_same_name_are_told_apart(
 
 def test_a_log_without_samples_is_told(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", taken=[])
-    for given in (run.folder, run.folder / "samples.jsonl"):
-        words = text(html_of(tmp_path, given))
-        assert "Power is not known: there are no samples." in words
-        assert "Not clean: energy is not known: there are no samples." in words
+    words = text(html_of(tmp_path, run))
+    assert "Power is not known: there are no samples." in words
+    assert "Not clean: energy is not known: there are no samples." in words
+    assert "Throttling – there are no samples" in words
+    assert "The log holds no sample." in text(html_of(tmp_path, run.folder / "samples.jsonl"))
 
 
 @pytest.mark.slow
