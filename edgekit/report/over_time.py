@@ -53,7 +53,7 @@ def power_over_time(log: Log, runs: Sequence[Span] = ()) -> Chart:
     chart = Chart(heading, log.label)
     axis, zero, unit = _sheet(chart, log, runs)
     line(axis, (log.t - zero) / unit, log.power_w, log.interval_s / unit, color=COLOURS[0])
-    axis.set_ylim(0, 1.15 * np.nanmax(log.power_w))
+    axis.set_ylim(0, 1.15 * np.nanmax(log.power_w) or 1.0)
     unit_of_y(axis, "W")
     for start, end, _ in runs:
         mean = energy(log, start, end).mean_w
@@ -80,23 +80,28 @@ def rails(log: Log, runs: Sequence[Span] = ()) -> Chart:
     names = [name for name, watts in log.rails_w.items() if np.isfinite(watts).any()]
     if not names:
         return unknown(heading, log.label, log.missing.get("rails_mw", f"{log.source} tells no rails"))
-    names.sort(key=lambda name: -float(np.nanmean(log.rails_w[name])))
+    columns = dict(log.rails_w)
+    stacked = _parts_of_a_sum(log, names)
+    if not stacked and log.power_total_name and log.power_total_name not in columns:
+        names.append(log.power_total_name)
+        columns[log.power_total_name] = log.power_w
+    names.sort(key=lambda name: -float(np.nanmean(columns[name])))
     chart = Chart(heading, log.label, height=3.0)
     axis, zero, unit = _sheet(chart, log, runs)
-    t, stacked = (log.t - zero) / unit, log.power_total_kind == "sum"
+    t = (log.t - zero) / unit
     if stacked:
-        ends = _stack(axis, t, [log.rails_w[name] for name in names], log.interval_s / unit)
+        ends = _stack(axis, t, [columns[name] for name in names], log.interval_s / unit)
     else:
         for name, colour in _coloured(names):
             total = name == log.power_total_name
             style = {"color": INK if total else colour, "linewidth": 1.8 if total else 1.3}
-            line(axis, t, log.rails_w[name], log.interval_s / unit, **style)
-        ends = [_last(log.rails_w[name]) for name in names]
+            line(axis, t, columns[name], log.interval_s / unit, **style)
+        ends = [_last(columns[name]) for name in names]
     axis.set_ylim(bottom=0)
     axis.margins(y=0.1)
     unit_of_y(axis, "W")
     _shade(axis, runs, zero, unit)
-    means = {name: _mean(log, log.rails_w[name], runs) for name in names}
+    means = {name: _mean(log, columns[name], runs) for name in names}
     labels = []
     for (name, colour), end in list(zip(_coloured(names), ends, strict=True))[:NAMED]:
         total = name == log.power_total_name
@@ -255,6 +260,15 @@ def _mean(log: Log, watts: NDArray[np.float64], runs: Sequence[Span]) -> float:
     start, end = runs[0][:2] if len(runs) == 1 else (float(log.t[0]), float(log.t[-1]))
     mean = energy(replace(log, power_w=watts, energy_j={}), start, end).mean_w
     return float(np.nanmean(watts)) if mean is None else mean
+
+
+def _parts_of_a_sum(log: Log, names: Sequence[str]) -> bool:
+    """The rails add up to the total all the time: none of them is an input that holds others."""
+    from edgekit.telemetry.sysfs_find import INPUTS
+
+    if log.power_total_kind != "sum" or set(INPUTS) & set(names):
+        return False
+    return bool(np.isfinite(np.sum([log.rails_w[name] for name in names], axis=0)).any())
 
 
 def _alike(columns: Mapping[str, NDArray[np.float64]], names: Sequence[str]) -> list[tuple[str, str]]:

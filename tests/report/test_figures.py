@@ -85,6 +85,27 @@ def test_rails_are_stacked_where_the_total_is_their_sum() -> None:
     assert tops[0] == pytest.approx(log.rails_w["VDD_CPU_GPU_CV"].max())
 
 
+def test_a_total_that_changed_from_input_to_sum_is_not_stacked() -> None:
+    changed = [*samples(10)[:10], *(s for s in samples(20, kind="sum") if s.t_boot_s >= START + 5)]
+    chart = figures.rails(Log.of(changed, 0.5))
+    assert not chart.axes[0].collections, "the input's first half would be counted twice"
+    assert "VDD_IN" in words(chart)
+
+
+def test_a_total_beside_its_rails_has_its_line() -> None:
+    more = {
+        "power_total_name": "package-0",
+        "power_total_kind": "cpu",
+        "rails_mw": {"core": 3000, "dram": 500},
+    }
+    log = make_log(10, watts=lambda t: 9, more=lambda t: more)
+    chart = figures.rails(log)
+    drawn = {line.get_color(): finite(line)[1][0] for line in chart.axes[0].lines}
+    assert drawn[INK] == 9
+    assert sorted(drawn.values()) == [0.5, 3, 9]
+    assert "package-0, all" in words(chart)
+
+
 def test_gaps_are_shown_as_gaps() -> None:
     taken = [s for s in samples(60) if not START + 20 < s.t_boot_s < START + 40]
     log = Log.of(taken, 0.5)
