@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import InputError
+from edgekit.errors import EdgekitError, InputError
 from edgekit.telemetry.log_command import Ran, on_signals, problem, run_command
 from edgekit.telemetry.sample import Event, Sample, boot_clock
 from edgekit.telemetry.sampler import Sampler
@@ -100,8 +100,7 @@ def _log(args: argparse.Namespace) -> int:
     """Open everything, sample until the end, say what it was."""
     from edgekit.device import describe
     from edgekit.telemetry.choose import open_sampler
-    from edgekit.telemetry.log import LogWriter, read_log
-    from edgekit.telemetry.log_table import text
+    from edgekit.telemetry.log import LogWriter
 
     with ExitStack() as stack:
         sampler = open_sampler(args.sampler, args.interval)
@@ -132,7 +131,8 @@ def _log(args: argparse.Namespace) -> int:
                 )
             )
             sampler.add(writer.write)
-        sampler.add(_Teller(writer, line=not (args.quiet or args.words)).take)
+        teller = _Teller(writer, line=not (args.quiet or args.words))
+        sampler.add(teller.take)
         if not args.quiet:
             sys.stderr.write(f"sampler: {sampler.why}\n")
         ran = run_command(args.words, sampler, args.baseline) if args.words else _wait(args.duration, sampler)
@@ -140,13 +140,24 @@ def _log(args: argparse.Namespace) -> int:
         if writer is not None:
             writer.close()
             if not args.quiet:
-                log = read_log(writer.path)
-                end = ran.end_s if args.words or not len(log) else log.t[-1]
-                words = text(
-                    log, ran.start_s, end, baseline_w=ran.baseline_w, path=args.out, lost=writer.lost
-                )
-                (sys.stderr if args.words else sys.stdout).write(words + "\n")
+                _tell(args, ran, teller, writer)
     return ran.code
+
+
+def _tell(args: argparse.Namespace, ran: Ran, teller: _Teller, writer: LogWriter) -> None:
+    """The table of what was logged. A log that is gone by now is said, and costs no exit code."""
+    from edgekit.telemetry.log import read_log
+    from edgekit.telemetry.log_table import text
+
+    # without a command, what counts is from the first sample to the last, written or lost
+    start, end = (ran.start_s, ran.end_s) if args.words else (teller.first_s, teller.last_s)
+    try:
+        log = read_log(writer.path)
+    except EdgekitError as error:
+        sys.stderr.write(f"edgekit: {error}\n")
+        return
+    words = text(log, start, end, baseline_w=ran.baseline_w, path=args.out, lost=writer.lost)
+    (sys.stderr if args.words else sys.stdout).write(words + "\n")
 
 
 def _wait(duration: float | None, sampler: Sampler) -> Ran:
@@ -164,12 +175,17 @@ def _wait(duration: float | None, sampler: Sampler) -> Ran:
 
 
 class _Teller:
-    """A listener that says in the terminal what a person must know: faults once, and figures as one line."""
+    """A listener that says in the terminal what a person must know: faults once, and figures as one line.
+
+    Attributes:
+        first_s, last_s: times of the first and the newest sample; 0 before there is one.
+    """
 
     def __init__(self, writer: LogWriter | None, *, line: bool) -> None:
         self._writer = writer
         self._line = line and sys.stderr.isatty()
         self._note = ""
+        self.first_s = self.last_s = 0.0
 
     def take(self, what: Sample | Event) -> None:
         note = self._writer.note if self._writer else ""
@@ -180,7 +196,9 @@ class _Teller:
         self._note = note
         if isinstance(what, Event):
             self._say(f"{what.event}: {what.text}")
-        elif self._line:
+            return
+        self.first_s, self.last_s = self.first_s or what.t_boot_s, what.t_boot_s
+        if self._line:
             from edgekit.telemetry.line import line_of
 
             width = shutil.get_terminal_size().columns - 1

@@ -25,6 +25,10 @@ from edgekit.telemetry.log_table import text
 from edgekit.telemetry.sample import Sample
 
 EDGEKIT = (sys.executable, "-m", "edgekit", "log")
+LIMITED = (
+    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 BOARD = ("--sampler", "emulated:orin-nano", "--interval", "0.1")
 
 
@@ -131,6 +135,23 @@ def test_rotation(tmp_path: Path) -> None:
     assert not read.events
 
 
+def test_a_full_disk_is_said_once_and_survived(tmp_path: Path) -> None:
+    """A file that the kernel lets grow to 4 KiB and no more; every sample after that is lost, and counted."""
+    path = tmp_path / "run.jsonl"
+    command = [*EDGEKIT, *BOARD, "--duration", "3", "--out", str(path)]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *command], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot be written: File too large") == 1
+    lost = re.search(r"^lost +(\d+) samples could not be written$", done.stdout, re.MULTILINE)
+    assert lost, done.stdout
+    read = read_log(path)
+    assert 0 < len(read) < 10
+    assert 17 <= len(read) + int(lost[1]) <= 31
+    assert "energy     unknown: no sample for" in done.stdout  # half a log is no joules
+
+
 def test_a_log_that_is_there_is_refused_or_continued(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     assert log(*BOARD, "--duration", "0.3", "--out", path).returncode == 0
@@ -211,6 +232,13 @@ def test_a_command_that_is_not_there_starts_nothing(tmp_path: Path) -> None:
     done = log(*BOARD, "--", tmp_path / "text")
     assert done.returncode == 126
     assert "cannot be run" in done.stderr
+
+
+def test_a_command_that_deletes_its_log_keeps_its_code(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    done = log("--sampler", "none", "--out", path, "--", "sh", "-c", f"rm {path}; exit 6")
+    assert done.returncode == 6
+    assert "run.jsonl does not exist" in done.stderr
 
 
 def test_a_command_that_died_of_a_signal() -> None:
