@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,29 +27,58 @@ PARETO_HEAD = (
 )
 FORMATS = ("markdown", "csv", "html")
 Cells = list[list[Any]]
+#: The first columns say what was measured.
+WAY = 5
+#: Columns of the two tables that are shown; the CSV file has them all side by side.
+SPEED = (
+    *("latency ms", "p95 ms", "pictures/s", "latency ×", "throughput ×"),
+    *("util %", "of", "trtexec ms", "clean"),
+)
+COST = (
+    *("W", "J/picture", "pictures/s/W", "MB", "GPU MB"),
+    *("GPU MHz", "CPU MHz", "°C start", "°C end"),
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table as it is shown: heading, head and cells."""
+
+    heading: str
+    head: list[str]
+    cells: Cells
 
 
 def to_text(found: Found) -> str:
-    """Tables and notes for the terminal; columns without any figure are left out."""
-    head, cells, notes = shown(found)
-    blocks = [text_table(head, cells)] if cells else []
-    if best := pareto_cells(found):
-        blocks.append("accuracy × latency × joules\n" + text_table(PARETO_HEAD, best))
+    """Tables and notes for the terminal."""
+    tables, notes = shown(found)
+    blocks = [f"{table.heading}\n{text_table(table.head, table.cells)}" for table in tables]
     return "\n\n".join([*blocks, "\n".join([*facts(found), *notes])])
 
 
-def shown(found: Found) -> tuple[list[str], Cells, list[str]]:
-    """The table of speed without its empty columns; why they are empty is among the notes."""
+def shown(found: Found) -> tuple[list[Shown], list[str]]:
+    """The tables, and the notes.
+
+    Columns without any figure are left out, with the reason among the notes; so is the model's where there
+    is but one.
+    """
     head, cells, notes = found.speed()
-    full = [
-        i
-        for i in range(len(head))
-        if any(not isinstance(row[i], Absent) and row[i] is not None for row in cells)
-    ]
-    left_out = [[row[i] for i in range(len(head)) if i not in full] for row in cells]
     failing = Absent("failed: see below").reason
-    why = [reason for reason in reasons(left_out) if reason != failing]
-    return [head[i] for i in full], [[row[i] for i in full] for row in cells], [*notes, *why, *found.notes]
+    models = list(dict.fromkeys(row["model"] for row in found.rows))
+    of = f" of {models[0]}" if len(models) == 1 else ""
+    way = head[1:WAY] if of else head[:WAY]
+    tables = []
+    for heading, names in (("Speed", SPEED), ("Power, heat and memory", COST)):
+        columns = [name for name in names if any(_known(row[head.index(name)]) for row in cells)]
+        if cells and columns:
+            chosen = [head.index(name) for name in (*way, *columns)]
+            rows = [[row[i] for i in chosen] for row in cells]
+            tables.append(Shown(heading + of, [*way, *columns], rows))
+    if best := pareto_cells(found):
+        tables.append(Shown("Accuracy × latency × joules", list(PARETO_HEAD), best))
+    there = [reason for table in tables for reason in reasons(table.cells)]  # said under the table
+    why = [reason for reason in reasons(cells) if reason not in (failing, *there)]
+    return tables, list(dict.fromkeys([*notes, *why, *found.notes]))
 
 
 def pareto_cells(found: Found) -> Cells:
@@ -89,15 +119,13 @@ def facts(found: Found) -> list[str]:
 
 def write(found: Found, folder: Path, formats: Sequence[str], command: str) -> list[Path]:
     """Write bench.md, bench.csv and bench.html, as wanted; returns the files."""
-    head, cells, notes = shown(found)
-    best = pareto_cells(found)
+    tables, notes = shown(found)
     paths = []
     if "markdown" in formats:
-        parts = ["# Benchmark", to_markdown(head, cells)]
-        if best:
-            parts += ["## Accuracy × latency × joules", to_markdown(PARETO_HEAD, best)]
-        parts.append("\n".join(f"- {markdown(line)}" for line in [*facts(found), *notes]))
-        paths.append(write_text(folder / "bench.md", "\n\n".join([*parts, f"    {command}"]) + "\n"))
+        parts = [f"## {table.heading}\n\n{to_markdown(table.head, table.cells)}" for table in tables]
+        listed = "\n".join(f"- {markdown(line)}" for line in [*facts(found), *notes])
+        text = "\n".join(["# Benchmark\n", *parts, listed, f"\n    {command}\n"])
+        paths.append(write_text(folder / "bench.md", text))
     if "csv" in formats:
         whole, every, _ = found.speed()
         extra = ["why not clean", "power", "versions", "date", "sha256"]
@@ -114,7 +142,7 @@ def write(found: Found, folder: Path, formats: Sequence[str], command: str) -> l
             for line, row in zip(every, timed, strict=True)
         ]
         paths.append(to_csv(folder / "bench.csv", [*whole, *extra], every))
-        if best:
+        if best := pareto_cells(found):
             paths.append(to_csv(folder / "pareto.csv", PARETO_HEAD, best))
     if "html" in formats:
         from edgekit.bench.html import to_html
@@ -129,3 +157,7 @@ def _versions(found: Found) -> list[str]:
 
 def _listed(place: dict[str, str]) -> str:
     return ", ".join(f"{k} {v}" for k, v in place.items() if k not in ("device", "power_mode"))
+
+
+def _known(cell: Any) -> bool:
+    return cell is not None and not isinstance(cell, Absent)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.bench import table
-from edgekit.bench.cases import Case, Settings, cases
+from edgekit.bench.cases import PARTS, Case, Settings, cases
 from edgekit.bench.child import WORKER, run_worker
 from edgekit.bench.power import Watch, figures
 from edgekit.bench.store import Row, Rows
@@ -93,6 +93,8 @@ def sweep(settings: Settings, say: Say = lambda line: None, command: Sequence[st
             _measure(planned, settings, kept, watch, found, say, command)
         except KeyboardInterrupt:
             found.stopped = True
+    models = [str(model) for model in settings.models]
+    planned.sort(key=lambda case: (models.index(case.model), PARTS.index(case.part)))
     found.rows = [kept.rows[case.key] for case in planned if case.key in kept.rows]
     return found
 

@@ -18,8 +18,8 @@ HEAD = (
     "latency ms",
     "p95 ms",
     "pictures/s",
-    "latency speed-up",
-    "throughput speed-up",
+    "latency ×",
+    "throughput ×",
     "util %",
     "of",
     "W",
@@ -54,7 +54,7 @@ def speed(rows: Sequence[Row], baseline: str = "") -> tuple[list[str], list[list
         if model not in bases:
             bases[model] = base = _baseline([r for r in timed if r["model"] == model], baseline)
             if base:
-                notes.append(f"{model}: speed-ups against {' '.join(base)}, same part and batch")
+                notes.append(f"{model}: × is the speed-up against {' '.join(base)}, same part and batch")
         cells.append(_cells(row, _base_row(timed, row, bases[model])))
     for row in timed:
         for why in (row.get("failed"), *row.get("unclean", ())):

@@ -69,9 +69,7 @@ class PyTorchEngine:
         self.precision = precision if precision == "fp16" and on_cuda else "fp32"
         note = "" if precision == self.precision else f"runs in fp32: no {precision} here"
         if on_cuda and self.precision == "fp32" and torch.backends.cudnn.allow_tf32:
-            note = "; ".join(
-                filter(None, [note, "convolutions in TF32 where the GPU has it, PyTorch's default"])
-            )
+            note = "; ".join(filter(None, [note, "convolutions in TF32, PyTorch's default"]))
         self.why = "; ".join(part for part in (why, note) if part)
         self.device = (
             torch.cuda.get_device_name(0) if on_cuda else f"CPU, {torch.get_num_threads()} threads of PyTorch"

@@ -48,19 +48,19 @@ def test_the_seeds_own_table() -> None:
     _, cells, notes = speed(sweep_rows())
     throughput = [18.48, 21.30, 23.17, 24.78, 49.75, 59.35, 66.12, 69.26]
     np.testing.assert_allclose(column(cells, "pictures/s"), throughput, atol=0.01)
-    np.testing.assert_allclose(column(cells, "latency speed-up")[4:], [2.7, 2.8, 2.9, 2.8], atol=0.05)
-    np.testing.assert_allclose(column(cells, "throughput speed-up")[4:], [2.7, 2.8, 2.9, 2.8], atol=0.05)
-    assert column(cells, "latency speed-up")[:4] == [1, 1, 1, 1]
-    assert notes == ["m: speed-ups against pytorch fp32, same part and batch"]
+    np.testing.assert_allclose(column(cells, "latency ×")[4:], [2.7, 2.8, 2.9, 2.8], atol=0.05)
+    np.testing.assert_allclose(column(cells, "throughput ×")[4:], [2.7, 2.8, 2.9, 2.8], atol=0.05)
+    assert column(cells, "latency ×")[:4] == [1, 1, 1, 1]
+    assert notes == ["m: × is the speed-up against pytorch fp32, same part and batch"]
 
 
 def test_a_baseline_can_be_named_and_what_it_lacks_is_a_dash() -> None:
     rows = [r for r in sweep_rows() if not (r["backend"] == "tensorrt" and r["batch"] == 8)]
     _, cells, notes = speed(rows, "tensorrt:fp16")
     assert "against tensorrt fp16" in notes[0]
-    assert column(cells, "latency speed-up")[0] == pytest.approx(20.1 / 54.1)
-    assert column(cells, "latency speed-up")[3] is None
-    assert column(speed(rows, "onnxruntime-cuda")[1], "latency speed-up") == [None] * len(rows)
+    assert column(cells, "latency ×")[0] == pytest.approx(20.1 / 54.1)
+    assert column(cells, "latency ×")[3] is None
+    assert column(speed(rows, "onnxruntime-cuda")[1], "latency ×") == [None] * len(rows)
 
 
 def test_failed_and_spoilt_rows_are_marked_and_explained() -> None:

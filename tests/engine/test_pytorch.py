@@ -108,7 +108,7 @@ def test_what_is_not_installed_is_named_with_the_cure(
     found = util.find_spec
     monkeypatch.setattr(util, "find_spec", lambda n, *rest: None if n == name else found(n, *rest))
     monkeypatch.delitem(sys.modules, name, raising=False)
-    with pytest.raises(MissingError, match=rf"{name} not installed; cure: pip install 'edgekit\[train\]'"):
+    with pytest.raises(MissingError, match=rf"{name} not installed; cure: pip install 'edgekit\[pytorch\]'"):
         open_engine(net, "fp32", "pytorch")
 
 
