@@ -137,6 +137,7 @@ def _log(args: argparse.Namespace) -> int:
             sys.stderr.write(f"sampler: {sampler.why}\n")
         ran = run_command(args.words, sampler, args.baseline) if args.words else _wait(args.duration, sampler)
         sampler.stop()
+        teller.close()
         if writer is not None:
             writer.close()
             if not args.quiet:
@@ -204,6 +205,11 @@ class _Teller:
             width = shutil.get_terminal_size().columns - 1
             sys.stderr.write(f"\r\x1b[K{line_of(what)[:width]}")
             sys.stderr.flush()
+
+    def close(self) -> None:
+        """What is written next begins on a line of its own."""
+        if self._line and self.last_s:
+            sys.stderr.write("\n")
 
     def _say(self, words: str) -> None:
         sys.stderr.write(("\r\x1b[K" if self._line else "") + words + "\n")
