@@ -149,8 +149,10 @@ class CountChart:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.found: list[int] = []
-        self._figure = Figure(figsize=(6, 2.4))
-        self._axis = self._figure.add_subplot(xlabel="frame", ylabel="found")
+        self._figure = Figure(figsize=(6, 2.6), dpi=150)
+        self._axis = self._figure.add_subplot(xlabel="frame", title="found on each frame")
+        self._axis.grid(alpha=0.3)
+        self._figure.subplots_adjust(bottom=0.18)
         (self._line,) = self._axis.plot([])
 
     def write(self, frame: Frame, result: Result, picture: NDArray[np.uint8] | None) -> None:

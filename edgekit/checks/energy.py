@@ -68,9 +68,15 @@ def _not_the_same_work(mine: Run, baseline: Run) -> str:
     done, wanted = _found(mine), _found(baseline)
     absent = sorted(set(wanted) - set(done))
     if absent:
+        dropped = int(mine.frames["dropped"][-1]) if len(mine.frames["dropped"]) else 0
+        why = (
+            f"It dropped {dropped}, since it was too slow for a camera's pace."
+            if dropped
+            else "Fewer frames are less work, and no cheaper ones."
+        )
         return (
             f"your run worked on {len(wanted) - len(absent)} of the {len(wanted)} frames; frame {absent[0]} "
-            "is the first that is left out. Fewer frames are less work, and no cheaper ones."
+            f"is the first that is left out. {why}"
         )
     return ""
 
@@ -131,7 +137,7 @@ def _where_it_goes(run: Run) -> str:
         )
     if out > 0.1:
         return f"Drawing and writing pictures are {out:.0%} of the work. Does somebody look at them?"
-    return f"The network is {means['infer'] / sum(means.values()):.0%} of the work: try another precision."
+    return f"The network is {means['infer'] / sum(means.values()):.0%} of the work: try another precision, end other programs."
 
 
 def _how(mine: Run, baseline: Run) -> str:

@@ -27,6 +27,7 @@ def make_run(
     interval_s: float = 0.1,
     finished: bool = True,
     error: str = "",
+    dropped: int = 0,
     start_s: float = 100.0,
 ) -> Run:
     """A run of `len(found)` frames, one each `frame_s` seconds, at steady `watts`."""
@@ -37,7 +38,7 @@ def make_run(
     blank = dict.fromkeys(COLUMNS, 0.0)
     blank |= stages or {"capture": frame_s, "infer": 0.03}
     lines = [
-        {**blank, "index": first + i, "t_boot_s": start_s + frame_s * (i + 1), "found": n}
+        {**blank, "index": first + i, "t_boot_s": start_s + frame_s * (i + 1), "found": n, "dropped": dropped}
         for i, n in enumerate(found)
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines)

@@ -55,6 +55,7 @@ def test_a_run_to_beat_that_dropped_frames_asks_only_for_those_it_had(tmp_path: 
         ),
         ({"frame_s": 0.06, "stages": {"capture": 0.003, "infer": 0.03}}, "100% of the work: try another"),
         ({**FAST, "found": [7] * 40}, "40 of the 80 frames; frame 40 is the first that is left out"),
+        ({"found": [7] * 70, "dropped": 10}, "It dropped 10, since it was too slow for a camera's pace"),
         ({**FAST, "first": 1}, "79 of the 80 frames; frame 0"),
         ({**FAST, "found": [7] * 12 + [5] + [9] * 67}, "on 1 of 80 frames: 5 instead of 7 on frame 12"),
         (
