@@ -204,7 +204,7 @@ def test_energy_above_idle() -> None:
         "-c",
         "while __import__('time').process_time() < 1: pass",
     )
-    assert re.search(r"^above idle +[\d.]+ J above the idle [\d.]+ W$", done.stderr, re.MULTILINE), (
+    assert re.search(r"^above idle +-?[\d.]+ J above the idle [\d.]+ W$", done.stderr, re.MULTILINE), (
         done.stderr
     )
     assert not re.search("^log ", done.stderr, re.MULTILINE)  # none was asked for, none is kept
