@@ -137,7 +137,8 @@ def _where_it_goes(run: Run) -> str:
         )
     if out > 0.1:
         return f"Drawing and writing pictures are {out:.0%} of the work. Does somebody look at them?"
-    return f"The network is {means['infer'] / sum(means.values()):.0%} of the work: try another precision, end other programs."
+    network = means["infer"] / sum(means.values())
+    return f"The network is {network:.0%} of the work: try another precision, and end other programs."
 
 
 def _how(mine: Run, baseline: Run) -> str:
