@@ -58,7 +58,9 @@ def text(
 
 
 def _digits(joules: float) -> str:
-    return f"{joules:.4g}" if abs(joules) < 1000 else f"{joules:.0f}"
+    """As many digits as a meter is worth, never as a power of ten."""
+    size = abs(joules)
+    return f"{round(joules, 3) + 0.0:.{3 if size < 1 else 2 if size < 100 else 1 if size < 1000 else 0}f}"
 
 
 def _hottest(log: Log, inside: np.ndarray) -> str:

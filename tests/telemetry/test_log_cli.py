@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.cli import main
+from edgekit.telemetry import log_table
 from edgekit.telemetry.log import LogWriter, read_log
 from edgekit.telemetry.log_table import text
 from edgekit.telemetry.sample import Sample
@@ -434,8 +435,23 @@ def test_the_table_names_heat_and_throttling(tmp_path: Path) -> None:
     rows = {line[:11].strip(): line[11:] for line in words.splitlines()}
     assert rows["power"] == "sysfs, VDD_IN"
     assert rows["energy"] == "102.5 J, by trapezoid"  # 10 s at 10 W, and 2.5 s at 1 W more
-    assert rows["above idle"] == "62.5 J above the idle 4.00 W"
+    assert rows["above idle"] == "62.50 J above the idle 4.00 W"
     assert rows["mean"] == "10.25 W, lowest 10.00, highest 11.00"
     assert rows["hottest"] == "gpu, 97.5 °C"
     assert rows["throttled"] == "in 5 of 21 samples: thermal; oc1: 3 over-current events"
     assert rows["lost"] == "3 samples could not be written"
+
+
+@pytest.mark.parametrize(
+    ("joules", "words"),
+    [
+        (-1e-14, "0.000"),
+        (0.0123, "0.012"),
+        (-0.5, "-0.500"),
+        (24.321, "24.32"),
+        (999.9, "999.9"),
+        (4411.2, "4411"),
+    ],
+)
+def test_joules_are_never_powers_of_ten(joules: float, words: str) -> None:
+    assert log_table._digits(joules) == words
