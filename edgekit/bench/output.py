@@ -27,13 +27,11 @@ PARETO_HEAD = (
 )
 FORMATS = ("markdown", "csv", "html")
 Cells = list[list[Any]]
-#: The first columns say what was measured.
-WAY = 5
-#: Columns of the two tables that are shown; the CSV file has them all side by side.
-SPEED = (
-    *("latency ms", "p95 ms", "pictures/s", "latency ×", "throughput ×"),
-    *("util %", "of", "trtexec ms", "clean"),
-)
+#: What a row is of.
+WAY = ("back end", "precision", "batch")
+PART_WORDS = {"engine": "bare engine", "pipeline": "whole pipeline"}
+#: Columns of the tables that are shown; the CSV file has all there are side by side.
+SPEED = ("latency ms", "p95 ms", "pictures/s", "speed-up", "used", "trtexec ms", "clean")
 COST = (
     *("W", "J/picture", "pictures/s/W", "MB", "GPU MB"),
     *("GPU MHz", "CPU MHz", "°C start", "°C end"),
@@ -59,26 +57,31 @@ def to_text(found: Found) -> str:
 def shown(found: Found) -> tuple[list[Shown], list[str]]:
     """The tables, and the notes.
 
-    Columns without any figure are left out, with the reason among the notes; so is the model's where there
-    is but one.
+    One table of speed and one of what it costs for each model and part. Columns without any figure are left
+    out, with the reason among the notes.
     """
     head, cells, notes = found.speed()
     failing = Absent("failed: see below").reason
-    models = list(dict.fromkeys(row["model"] for row in found.rows))
-    of = f" of {models[0]}" if len(models) == 1 else ""
-    way = head[1:WAY] if of else head[:WAY]
+    emulated = " (emulated)" if found.about["emulated"] else ""
     tables = []
-    for heading, names in (("Speed", SPEED), ("Power, heat and memory", COST)):
-        columns = [name for name in names if any(_known(row[head.index(name)]) for row in cells)]
-        if cells and columns:
-            chosen = [head.index(name) for name in (*way, *columns)]
-            rows = [[row[i] for i in chosen] for row in cells]
-            tables.append(Shown(heading + of, [*way, *columns], rows))
+    for model, part in dict.fromkeys((line[0], line[1]) for line in cells):
+        mine = [_joined(dict(zip(head, line, strict=True))) for line in cells if line[:2] == [model, part]]
+        for what, names in (("speed", SPEED), (f"power, heat and memory{emulated}", COST)):
+            columns = [name for name in names if any(_known(line[name]) for line in mine)]
+            if columns:
+                rows = [[line[name] for name in (*WAY, *columns)] for line in mine]
+                tables.append(Shown(f"{model}, {PART_WORDS[part]}: {what}", [*WAY, *columns], rows))
     if best := pareto_cells(found):
-        tables.append(Shown("Accuracy × latency × joules", list(PARETO_HEAD), best))
+        tables.append(Shown(f"Accuracy × latency × joules{emulated}", list(PARETO_HEAD), best))
     there = [reason for table in tables for reason in reasons(table.cells)]  # said under the table
     why = [reason for reason in reasons(cells) if reason not in (failing, *there)]
     return tables, list(dict.fromkeys([*notes, *why, *found.notes]))
+
+
+def _joined(line: dict[str, Any]) -> dict[str, Any]:
+    """A line with fewer columns: at the same batch latency and throughput have the same speed-up."""
+    used = f"{line['util %']:.0f} % {line['of']}" if _known(line["util %"]) else line["util %"]
+    return {**line, "speed-up": line["latency ×"], "used": used}
 
 
 def pareto_cells(found: Found) -> Cells:

@@ -54,7 +54,7 @@ def speed(rows: Sequence[Row], baseline: str = "") -> tuple[list[str], list[list
         if model not in bases:
             bases[model] = base = _baseline([r for r in timed if r["model"] == model], baseline)
             if base:
-                notes.append(f"{model}: × is the speed-up against {' '.join(base)}, same part and batch")
+                notes.append(f"{model}: speed-ups against {' '.join(base)}, same part and batch")
         cells.append(_cells(row, _base_row(timed, row, bases[model])))
     for row in timed:
         for why in (row.get("failed"), *row.get("unclean", ())):
@@ -162,7 +162,8 @@ def in_words(row: Row) -> str:
         return f"FAILED: {row['failed']}"
     if row["part"] == "accuracy":
         return f"AP {row['AP']:.3f}, AP50 {row['AP50']:.3f}" if row["AP"] is not None else "nothing to find"
-    power = f", {row['watts']:.1f} W" if row["watts"] is not None else ""
+    mark = " (emulated)" if row["emulated"] else ""
+    power = f", {row['watts']:.1f} W{mark}" if row["watts"] is not None else ""
     spoilt = f", NOT CLEAN: {'; '.join(row['unclean'])}" if row["unclean"] else ""
     return f"{row['latency_ms']:.2f} ms, {row['throughput']:.1f} pictures/s{power}{spoilt}"
 

@@ -16,7 +16,7 @@ from edgekit.engine import calibration as cal
 from edgekit.engine.exact import filled_shape
 from edgekit.engine.onnx_file import load_model
 from edgekit.engine.plan import write_all
-from edgekit.engine.precision import precision_of, to_int8
+from edgekit.engine.precision import INT8_NOTE, precision_of, to_int8
 from edgekit.engine.shapes import model_inputs, specs
 from edgekit.errors import EdgekitError, InputError
 from edgekit.files import PACKAGE, data_dir, sha256
@@ -39,8 +39,6 @@ INT8_LAYERS = (
     "DynamicQuantizeMatMul",
 )
 OTHER_LAYERS = ("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm")
-#: Key of the note in the file that says what runs in int8.
-NOTE = "edgekit_int8"
 
 
 def quantised(path: Path, *, like: str | Path | None = None, calibration: Path | str | None = None) -> Path:
@@ -74,7 +72,7 @@ def quantised(path: Path, *, like: str | Path | None = None, calibration: Path |
         raise InputError(f"ONNX Runtime has no int8 kernel for any layer of {path.name}.")
     source = "frames of the sample clip" if calibration is None else f"pictures of {Path(calibration).name}"
     entry = made.metadata_props.add()
-    entry.key = NOTE
+    entry.key = INT8_NOTE
     entry.value = (
         f"{inside} of {inside + outside} layers with weights in int8, calibrated on {len(pictures)} {source}"
     )

@@ -161,25 +161,23 @@ class OnnxRuntimeEngine:
 def _at_precision(path: Path, device: str, wanted: str) -> tuple[str | bytes, str, str]:
     """What to load, the precision it really runs in, and a note where that differs from `wanted`."""
     from edgekit.engine.onnx_file import load_model
-    from edgekit.engine.precision import precision_of, to_fp16
+    from edgekit.engine.precision import INT8_NOTE, precision_of, to_fp16
 
     model = load_model(path)
     own = precision_of(model)
     if wanted == own:
-        return str(path), own, ""
+        return str(path), own, next((p.value for p in model.metadata_props if p.key == INT8_NOTE), "")
     if wanted == "fp16" and own == "fp32" and device == "cuda":
         return to_fp16(model).SerializeToString(), "fp16", ""
     if wanted == "fp16":
         return str(path), own, f"runs in {own}: ONNX Runtime has no fp16 kernels for the CPU"
     if wanted == "int8" and device == "cpu":
-        from edgekit.engine.int8 import NOTE, quantised
+        from edgekit.engine.int8 import quantised
 
         try:
-            made = quantised(path)
+            return _at_precision(quantised(path), device, wanted)
         except EdgekitError as error:
             return str(path), own, f"runs in {own}: {error}"
-        notes = {p.key: p.value for p in load_model(made).metadata_props}
-        return str(made), "int8", notes[NOTE]
     return str(path), own, f"runs in {own}, as the file is stored, not {wanted}"
 
 

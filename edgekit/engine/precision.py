@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: Layers whose inputs and weights become int8. Their outputs do not: TensorRT takes them on in fp16.
 QUANTISED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 QDQ = ("QuantizeLinear", "DequantizeLinear")
+#: Key of the note in a quantised file that says how much of it runs in int8.
+INT8_NOTE = "edgekit_int8"
 #: From this opset on Q/DQ nodes take fp16 (https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html).
 QDQ_IN_FP16 = 19
 #: From this opset on they take one scale per channel. Older TensorRT reads no opset much above it.

@@ -67,7 +67,7 @@ def row(**values: Any) -> dict[str, Any]:
             "power_unknown": "no meter",
         },
         **{"gpu_mhz": None, "cpu_mhz": 2500.0, "temp_start_c": None, "temp_end_c": None, "unclean": []},
-        **{"throttling_unknown": "", "power": "none"},
+        **{"throttling_unknown": "", "power": "none", "emulated": False},
         **values,
     }
 

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 from edgekit import InputError, open_engine
 from edgekit.engine.calibration import Recipe
 from edgekit.engine.exact import open_exact, with_batch
-from edgekit.engine.int8 import NOTE, layers_in_int8, quantised, recipe_of, sample_pictures
-from edgekit.engine.precision import cosine, precision_of
+from edgekit.engine.int8 import layers_in_int8, quantised, recipe_of, sample_pictures
+from edgekit.engine.precision import INT8_NOTE, cosine, precision_of
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def test_an_engine_says_how_much_of_it_is_int8(net: Path) -> None:
         assert engine.precision == "int8"
         assert "3 of 4 layers with weights in int8" in engine.why
         assert "frames of the sample clip" in engine.why
-        assert NOTE not in engine.why
+        assert INT8_NOTE not in engine.why
         assert engine.metadata["stride"] == "32"
 
 
