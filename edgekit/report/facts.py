@@ -31,11 +31,11 @@ def headline(run: Run, reasons: Sequence[str]) -> list[Tile]:
         tiles.append(("Speed", f"{figure(run.fps)} FPS", remark))
         tiles.append(("Latency, median", f"{figure(at[50])} ms", f"95 % within {figure(at[95])} ms"))
     each = energy.per(frames)
-    tiles.append(
-        ("Energy per frame", joules(each), f"by {energy.method}" if each is not None else _short(energy.void))
-    )
+    mark = "emulated, " if energy.emulated else ""
+    why = _short(energy.void)
+    tiles.append(("Energy per frame", joules(each), why if each is None else f"{mark}by {energy.method}"))
     per_watt = f"{figure(1 / each)} FPS/W" if each else DASH
-    tiles.append(("Efficiency", per_watt, "frames a joule" if each else _short(energy.void)))
+    tiles.append(("Efficiency", per_watt, f"{mark}frames a joule" if each else why))
     held = [] if run.log is None else throttled(run.log, run.start_s, run.end_s)
     tiles += power_tiles(run.log, run.start_s, run.end_s, held)
     tiles.append(
@@ -75,7 +75,8 @@ def joules(value: float | None) -> str:
 def stage_table(run: Run) -> list[Row]:
     """Stages with median, p95, share of the busy time, and joules of one frame; the ages below them."""
     energy = run.energy()
-    rows: list[Row] = [["stage", "median, ms", "p95, ms", "share, %", "mJ per frame"]]
+    unit = f"mJ per frame{', emulated' if energy.emulated else ''}"
+    rows: list[Row] = [["stage", "median, ms", "p95, ms", "share, %", unit]]
     absent = Absent(f"energy is not known: {energy.void}") if energy.void else None
     for stage in stages(run, energy):
         each = absent if stage.joules is None else 1e3 * stage.joules

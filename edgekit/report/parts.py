@@ -36,6 +36,7 @@ EMULATED = (
     "report reads, not what a board draws."
 )
 
+MARK = "Emulated, no measurement. "
 #: Columns of `compared` that are drawn.
 BARS = ("FPS", "latency p50, ms", "power, W", "mJ per frame")
 
@@ -79,7 +80,7 @@ def runs_parts(runs: Sequence[Run]) -> list[Part]:
     if any(run.log is not None and run.log.emulated for run in runs):
         alarms.insert(0, EMULATED)
     parts = [
-        Part("Side by side", alarms=alarms, table=side_by_side(runs), note=f"In brackets: × {runs[0].name}."),
+        Part("Side by side", alarms=alarms, table=side_by_side(runs), note=_ratio_note(runs)),
         Part(table=differences(runs)),
         Part(figure=partial(figures.bars, compared(runs), BARS, label="run", source=sources(runs))),
         Part("Speed", figure=partial(figures.latency_percentiles, *runs)),
@@ -130,7 +131,8 @@ def _heat_parts(log: Log, start: float, end: float, spans: Sequence[figures.Span
             if len(seen):
                 table.append([zone, round(float(seen[0]), 1), round(float(seen.max()), 1)])
         why = throttling_unknown(log)
-        note = f"Whether clocks were held down is not known: {why}." if why else ""
+        note = MARK if log.emulated else ""
+        note += f"Whether clocks were held down is not known: {why}." if why else ""
         parts += [
             Part("Heat", figure=partial(figures.temperatures, log, spans)),
             Part(table=table, note=note),
@@ -183,10 +185,17 @@ def _stage_note(run: Run) -> str:
     )
 
 
+def _ratio_note(runs: Sequence[Run]) -> str:
+    emulated = [run.name for run in runs if run.log is not None and run.log.emulated]
+    of = f" Power, energy and temperatures of {', '.join(emulated)} are emulated, no measurement."
+    return f"In brackets: × {runs[0].name}.{of if emulated else ''}"
+
+
 def _energy_note(log: Log, measured: Any) -> str:
     if measured.void:
-        return f"Energy is void: {measured.void}."
-    words = [
+        return f"{MARK if log.emulated else ''}Energy is void: {measured.void}."
+    words = [MARK.strip()] if log.emulated else []
+    words += [
         f"Energy by {measured.method} over {figure(measured.seconds)} s, coverage {measured.coverage:.0%}, "
         f"longest gap {figure(measured.longest_gap_s)} s at an interval of {log.interval_s:g} s."
     ]

@@ -142,7 +142,16 @@ def test_an_emulated_board_is_said_at_the_top_and_at_each_figure(tmp_path: Path)
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", html)
     assert len(captions) == 8
     assert all("emulated" in caption for caption in captions)
-    assert "Power, mean 8.00 W emulated, VDD_IN" in words
+    for figure in (
+        "Power, mean 8.00 W emulated, VDD_IN",
+        "Energy per frame 400 mJ emulated, by trapezoid",
+        "FPS/W emulated, frames a joule",
+        "Hottest 50.0 °C emulated, cpu",
+        "mJ per frame, emulated",
+        "Emulated, no measurement. Energy by trapezoid",
+    ):
+        assert figure in words, figure
+    assert words.count("Emulated, no measurement.") == 2, "below the tables of power and of heat"
 
 
 def test_a_bare_log_is_its_power_part(tmp_path: Path) -> None:
