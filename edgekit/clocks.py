@@ -119,6 +119,7 @@ class Summary:
     device: str
     why: str
     how: str = ""
+    live: bool = False
     frames: int = 0
     dropped: int = 0
     seconds: float = 0.0

@@ -190,6 +190,7 @@ class Pipeline:
         with self._lock:
             self.source = reader
             self._summary.source, self._summary.how = reader.spec, reader.how
+            self._summary.live = reader.live
             stopped = self.stopping.is_set()
         if stopped:  # while it was opened, when there was nothing to close yet
             reader.close()

@@ -187,7 +187,7 @@ class RunLog:
 
 
 def _config(summary: Summary) -> dict[str, Any]:
-    names = ("source", "how", "model", "backend", "precision", "device", "why")
+    names = ("source", "how", "live", "model", "backend", "precision", "device", "why")
     return {name: getattr(summary, name) for name in names}
 
 

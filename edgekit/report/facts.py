@@ -77,7 +77,12 @@ def stage_table(run: Run) -> list[Row]:
     energy = run.energy()
     unit = f"mJ per frame{', emulated' if energy.emulated else ''}"
     rows: list[Row] = [["stage", "median, ms", "p95, ms", "share, %", unit]]
-    absent = Absent(f"energy is not known: {energy.void}") if energy.void else None
+    why = (
+        f"energy is not known: {energy.void}"
+        if energy.void
+        else "capture of a live source waits for pictures"
+    )
+    absent = Absent(why)
     for stage in stages(run, energy):
         each = absent if stage.joules is None else 1e3 * stage.joules
         rows.append([stage.name, stage.median_ms, stage.p95_ms, 100 * stage.share, each])

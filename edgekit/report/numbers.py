@@ -44,6 +44,14 @@ def busy(run: Run) -> dict[str, float]:
     return {name: seconds for name, seconds in sums.items() if seconds > 0}
 
 
+def working(run: Run) -> dict[str, float]:
+    """As `busy`, without the capture of a live source, which waits for the camera most of that time."""
+    seconds = busy(run)
+    if run.meta.get("config", {}).get("live"):
+        seconds.pop("capture", None)
+    return seconds
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of a run: milliseconds, its share of all stages (0 to 1), joules of one frame."""
@@ -61,7 +69,7 @@ def stages(run: Run, energy: Energy) -> list[Stage]:
 
     seconds = busy(run)
     total = sum(seconds.values())
-    joules = by_stage(energy.per(len(run.frames["index"])), seconds)
+    joules = by_stage(energy.per(len(run.frames["index"])), working(run))
     rows = []
     for name, worked in seconds.items():
         at = percentiles(run, name)

@@ -180,8 +180,7 @@ def _latency_note(run: Run) -> str:
 def _stage_note(run: Run) -> str:
     return (
         "Stages work at the same time as each other, so their times add up to more than the time of a frame. "
-        "Capture of a live source includes the waiting for its pictures. Joules are shared out by the time "
-        "each stage was busy, which is no measurement."
+        "Joules are shared out by the time each stage was busy, which is no measurement."
     )
 
 

@@ -79,17 +79,19 @@ def make_run(
     killed: bool = False,
     sampled: bool = True,
     model: str = "edgekit-person",
+    live: bool = False,
 ) -> Run:
     """A run of `len(latency)` frames, one every 1 / fps seconds; `taken` are its samples (8 W throughout)."""
     latency = np.full(200, 0.04) if latency is None else latency
     folder.mkdir(parents=True)
-    config = {
+    config: dict[str, Any] = {
         "source": "people.mp4",
         "model": model,
         "precision": "fp16",
         "backend": "auto",
         "device": "a board",
     }
+    config["live"] = live
     about = {
         "schema": 1,
         "started_wall": WALL,

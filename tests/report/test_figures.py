@@ -247,6 +247,10 @@ def test_energy_of_stages_and_rails(tmp_path: Path) -> None:
     by_stage = figures.energy_per_stage(run)
     assert [bar.get_width() for bar in by_stage.axes[0].patches] == pytest.approx([20, 10, 300, 10, 60])
     assert "shared out by busy time" in by_stage.heading
+    live = figures.energy_per_stage(make_run(tmp_path / "b", fps=20, live=True))
+    names = [label.get_text() for label in live.axes[0].get_yticklabels()]
+    assert names == ["pre", "infer", "post", "encode"], "waiting for a camera costs no joules"
+    assert sum(bar.get_width() for bar in live.axes[0].patches) == pytest.approx(400)
     by_rail = figures.energy_per_frame(run)
     names = [label.get_text() for label in by_rail.axes[0].get_yticklabels()]
     assert dict(

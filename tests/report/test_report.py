@@ -106,6 +106,12 @@ def test_unknown_power_is_a_reason_and_neither_zero_nor_an_empty_plot(tmp_path: 
     assert "energy is not known: there is no meter" in words
 
 
+def test_waiting_for_a_camera_is_given_no_joules(tmp_path: Path) -> None:
+    words = text(html_of(tmp_path, make_run(tmp_path / "a", live=True)))
+    assert re.search(r"capture 2\.0 2\.0 5\.0 – pre ", words)
+    assert "– capture of a live source waits for pictures" in words
+
+
 def test_a_killed_run_is_told_with_what_is_there(tmp_path: Path) -> None:
     run = make_run(tmp_path / "cut", killed=True)
     with open(run.folder / "frames.jsonl", "a", encoding="utf-8") as file:
