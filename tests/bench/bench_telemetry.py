@@ -39,8 +39,10 @@ from typing import Any
 import psutil
 
 from edgekit.camera import open_source
+from edgekit.engine.onnxruntime import OnnxRuntimeEngine
 from edgekit.errors import EdgekitError
-from edgekit.tasks.yolo import open_yolo
+from edgekit.models import find
+from edgekit.tasks.yolo import Yolo
 from edgekit.telemetry.boards import BOARDS, BoardTree
 from edgekit.telemetry.choose import open_sampler
 from edgekit.telemetry.log import LogWriter, read_log
@@ -151,11 +153,11 @@ def cost_of(name: str, opener: Callable[[], Sampler], folder: Path, seconds: flo
     )
 
 
-def fps(rounds: int, seconds: float) -> None:
+def fps(rounds: int, seconds: float, threads: int | None) -> None:
     """The detector with and without sampling, in turns whose order changes."""
     with open_source("sample-picture") as source:
         frame = next(iter(source))
-    model = open_yolo("edgekit-person", backend="onnxruntime-cpu")
+    model = Yolo(OnnxRuntimeEngine(find("edgekit-person"), threads=threads))
     with tempfile.TemporaryDirectory() as folder, model as task:
         opener = openers(Path(folder))["sysfs"]
 
@@ -192,6 +194,7 @@ def fps(rounds: int, seconds: float) -> None:
         plus_minus=round(half_interval(losses), 2),
         more_cpu_a_frame_percent=round(mean(dearer), 2),
         cpu_plus_minus=round(half_interval(dearer), 2),
+        threads=threads or "all",
         turns=rounds,
         seconds_a_turn=seconds,
     )
@@ -272,6 +275,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=everything, help=", ".join(everything))
     parser.add_argument("--seconds", type=float, default=20.0, help="of each sampler (default 20)")
     parser.add_argument("--rounds", type=int, default=20, help="pairs of turns (default 20)")
+    parser.add_argument("--threads", type=int, help="of the network (default: all; one is steadier)")
     args = parser.parse_args()
     if "jtop" in args.parts:
         jtop_cost(args.seconds)
@@ -280,7 +284,7 @@ def main() -> None:
     if "cost" in args.parts:
         cost(args.seconds)
     if "fps" in args.parts:
-        fps(args.rounds, seconds=3.0)
+        fps(args.rounds, 3.0, args.threads)
 
 
 if __name__ == "__main__":
