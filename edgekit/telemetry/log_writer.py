@@ -85,7 +85,7 @@ class LogWriter:
         }
         self._lock = threading.Lock()
         self._fd = -1
-        self._lost_now = 0
+        self._lost_now, self._why = 0, ""
         taken = parts(self.path)
         self._number = 1 + max((number for number, _ in taken), default=0)
         if taken or self.path.exists():
@@ -132,7 +132,7 @@ class LogWriter:
                 return
             try:
                 if self._lost_now:
-                    text = f"{self._lost_now} samples were not written: {self.note}"
+                    text = f"{self._lost_now} samples were not written: {self._why}"
                     self._put(_line(event("gap", text).to_dict()) + line)
                 elif self._max_bytes and self._size and self._size + len(line) > self._max_bytes:
                     self._retire()
@@ -143,8 +143,8 @@ class LogWriter:
             except OSError as error:
                 self._lost_now += isinstance(what, Sample)
                 self.lost += isinstance(what, Sample)
-                why = error.strerror or str(error)
-                self.note = f"{self.path} cannot be written: {why}. The log goes on when it can be again"
+                self._why = error.strerror or str(error)
+                self.note = f"{self.path} cannot be written: {self._why}. The log goes on when it can be"
                 return
             self.note, self._lost_now = "", 0
 
