@@ -97,7 +97,9 @@ class LogWriter:
             self._begin()
             self._put(b"")
         except OSError as error:
-            self.close()
+            if self._fd >= 0:
+                self.close()
+                self.path.unlink(missing_ok=True)  # empty
             raise InputError(
                 f"{self.path} cannot be written: {error.strerror or error}; choose another name."
             ) from error

@@ -453,3 +453,22 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         writer(tmp_path / "file" / "run.jsonl")
     with pytest.raises(InputError, match="/dev/full"):
         writer(Path("/dev/full"))
+
+
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys\n"
+        "from edgekit.telemetry.log import LogWriter\n"
+        "from edgekit.errors import InputError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "try: LogWriter(sys.argv[1], interval_s=0.5, source='x')\n"
+        "except InputError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "run.jsonl")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "run.jsonl cannot be written: File too large; choose another name" in done.stdout
+    assert list(tmp_path.iterdir()) == []
