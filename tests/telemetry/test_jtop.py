@@ -283,25 +283,25 @@ def test_a_service_restarted_costs_the_gap_alone(
 ) -> None:
     version = request.node.callspec.params["nano"]
     with (
-        LogWriter(tmp_path / "run.jsonl", interval_s=0.2, source="jtop") as writer,
-        Sampler(open_jtop(0.2, nano.top), 0.2) as sampler,
+        LogWriter(tmp_path / "run.jsonl", interval_s=0.3, source="jtop") as writer,
+        Sampler(open_jtop(0.3, nano.top), 0.3) as sampler,
     ):
         sampler.add(writer.write)
-        assert sampler.wait(6)
+        assert sampler.wait(4)
         nano.kill(number)
         died = boot_clock()
-        time.sleep(1.2)
+        time.sleep(1.8)
         assert "jtop.service" in sampler.note
         nano.start(version)
-        assert sampler.wait(6, timeout=20)
+        assert sampler.wait(4, timeout=20)
         assert sampler.note == ""
     log = read_log(tmp_path / "run.jsonl")
     assert [event.event for event in log.events] == ["gap", "back"]
     steps = [b - a for a, b in pairwise(log.t)]
-    over = [step for step in steps if step > 0.6]
+    over = [step for step in steps if step > 0.9]
     assert len(over) == 1, steps  # every other sample is there
     assert log.t[steps.index(over[0])] <= died + 0.1
-    assert 1.0 < over[0] < 12
+    assert 1.2 < over[0] < 12
     assert all(b.seq == a.seq + 1 for a, b in pairwise(log.samples()))
 
 
@@ -312,28 +312,28 @@ def test_a_stalled_service_gives_no_stale_samples(nano: Machine, whole: bool) ->
     # the process that samples is the last that the service starts
     sampling = max(psutil.Process(nano.service.pid).children(), key=lambda child: child.create_time())
     told: list[Sample | Event] = []
-    with Sampler(open_jtop(0.2, nano.top), 0.2) as sampler:
+    with Sampler(open_jtop(0.3, nano.top), 0.3) as sampler:
         sampler.add(told.append)
-        assert sampler.wait(5)
+        assert sampler.wait(3)
         if whole:
             nano.stall(True)
         else:
             sampling.suspend()
         stopped = boot_clock()
-        time.sleep(2.0)
-        during = [sample for sample in told if isinstance(sample, Sample) and sample.t_boot_s > stopped + 0.2]
+        time.sleep(2.4)
+        during = [sample for sample in told if isinstance(sample, Sample) and sample.t_boot_s > stopped + 0.3]
         assert not during
         assert sampler.note
         if whole:
             nano.stall(False)
         else:
             sampling.resume()
-        assert sampler.wait(5, timeout=25)
+        assert sampler.wait(3, timeout=25)
     events = [item.event for item in told if isinstance(item, Event)]
     assert events == ["gap", "back"]
     samples = [item for item in told if isinstance(item, Sample)]
     assert all(step > 0 for step in gaps(samples))
-    assert all(sample.age_s <= 0.6 for sample in samples)
+    assert all(sample.age_s <= 0.9 for sample in samples)
 
 
 @pytest.mark.parametrize(("board", "rail"), [("orin-nano", "VDD_IN"), ("agx-orin", "VDD_CPU_CV")])
