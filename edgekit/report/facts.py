@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.report.clean import throttled, throttling_unknown, verdict
-from edgekit.report.numbers import hottest, percentiles, ratios, stages
+from edgekit.report.numbers import hottest, percentiles, ratios, setting, stages
 from edgekit.report.tables import DASH, Absent, Shown, figure
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def differences(runs: Sequence[Run]) -> list[Row]:
     """One column a run: what it was, and whether its figures are clean."""
     rows: list[Row] = [["", *(run.name for run in runs)]]
     for words, name in (("model", "model"), ("precision", "precision"), ("back end", "backend")):
-        rows.append([words, *(_config(run, name) for run in runs)])
+        rows.append([words, *(setting(run, name) or DASH for run in runs)])
     rows.append(["throttling", *(_throttling(run) for run in runs)])
     rows.append(["clean", *("no" if verdict(run) else "yes" for run in runs)])
     rows.append(["power from", *(run.log.label if run.log is not None else "not sampled" for run in runs)])
@@ -151,22 +151,20 @@ def differences(runs: Sequence[Run]) -> list[Row]:
 
 def about(run: Run) -> list[Row]:
     """What was run, where, with which versions."""
-    config, device = run.meta.get("config", {}), run.meta.get("device", {})
-    summary, sampler = run.summary or {}, run.meta.get("sampler") or {}
-    asked, became = config.get("precision"), summary.get("precision")
-    precision = (
-        f"{became} ({asked} was asked for)" if asked and became and asked != became else became or asked
-    )
+    device, sampler = run.meta.get("device", {}), run.meta.get("sampler") or {}
+    precision, asked = setting(run, "precision"), run.meta.get("config", {}).get("precision")
+    if asked and asked not in precision:
+        precision += f" ({asked} was asked for)"
     modes = [] if run.log is None else list(dict.fromkeys(mode for mode in run.log.power_mode if mode))
     held = [] if run.log is None or not len(run.log) else [run.log.samples(newest=1)[0].jetson_clocks]
     git = run.meta.get("git") or {}
     rows: list[tuple[str, Any]] = [
-        ("model", config.get("model")),
+        ("model", setting(run, "model")),
         ("precision", precision),
-        ("back end", summary.get("backend") or config.get("backend")),
-        ("chosen", summary.get("why") or config.get("why")),
-        ("source", summary.get("source") or config.get("source")),
-        ("opened as", summary.get("how") or config.get("how")),
+        ("back end", setting(run, "backend")),
+        ("chosen", setting(run, "why")),
+        ("source", setting(run, "source")),
+        ("opened as", setting(run, "how")),
         ("device", device.get("name")),
         ("JetPack", device.get("jetpack")),
         ("power mode", ", ".join(modes) or device.get("power_mode")),
@@ -195,10 +193,6 @@ def _command(run: Run) -> str:
     if words and Path(words[0]).name in ("__main__.py", "edgekit"):
         words[0] = "edgekit"
     return shlex.join(words)
-
-
-def _config(run: Run, name: str) -> str:
-    return str((run.summary or {}).get(name) or run.meta.get("config", {}).get(name) or DASH)
 
 
 def _cell(value: float | None, ratio: float | None) -> Shown | None:

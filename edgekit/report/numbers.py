@@ -38,6 +38,15 @@ def percentiles(run: Run, column: str = "latency") -> dict[int, float]:
     )
 
 
+def setting(run: Run, name: str) -> str:
+    """What a run worked with, as its summary says; without one, what was asked for; "" where neither is."""
+    if run.summary is not None and run.summary.get(name):
+        return str(run.summary[name])
+    asked = run.meta.get("config", {}).get(name)
+    mark = " (asked for)" if run.summary is None and name in ("precision", "backend") else ""
+    return f"{asked}{mark}" if asked else ""
+
+
 def busy(run: Run) -> dict[str, float]:
     """Seconds that each stage worked, of all frames; stages that took no time are left out."""
     sums = {name: float(run.frames[name].sum()) for name in STAGES}

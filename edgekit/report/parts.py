@@ -21,7 +21,7 @@ from edgekit.report.facts import (
     side_by_side,
     stage_table,
 )
-from edgekit.report.numbers import hottest, percentiles, rail_energy
+from edgekit.report.numbers import hottest, percentiles, rail_energy, setting
 from edgekit.report.page import Part
 from edgekit.report.stages import sources
 from edgekit.report.tables import figure
@@ -155,17 +155,11 @@ def _alarms(log: Log | None, reasons: Sequence[str]) -> list[str]:
 
 
 def subtitle(run: Run) -> str:
-    config, summary = run.meta.get("config", {}), run.summary or {}
-    model = config.get("model") or "a task"
-    precision, backend = (summary.get(n) or config.get(n) for n in ("precision", "backend"))
+    """Model, precision, back end, device and start of a run."""
+    what = " ".join(word for word in (setting(run, "model") or "a task", setting(run, "precision")) if word)
     device = run.meta.get("device", {}).get("name", "")
-    words = [
-        " ".join(str(w) for w in (model, precision) if w),
-        backend,
-        device,
-        day(run.meta.get("started_wall")),
-    ]
-    return " · ".join(str(word) for word in words if word)
+    words = [what, setting(run, "backend"), device, day(run.meta.get("started_wall"))]
+    return " · ".join(word for word in words if word)
 
 
 def _latency_note(run: Run) -> str:

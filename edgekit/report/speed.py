@@ -20,7 +20,7 @@ from edgekit.report.chart import (
     name_rows,
     unknown,
 )
-from edgekit.report.numbers import PERCENTILES, per_second, percentiles
+from edgekit.report.numbers import PERCENTILES, per_second, percentiles, setting
 
 if TYPE_CHECKING:
     from edgekit.runlog import Run
@@ -131,11 +131,8 @@ def places(runs: Any) -> str:
     """What worked, for figures of time; where power and heat are emulated, that too."""
     words = []
     for run in runs:
-        config, summary = run.meta.get("config", {}), run.summary or {}
-        names = [
-            summary.get(name) or config.get(name) for name in ("model", "precision", "backend", "device")
-        ]
-        words.append(", ".join(str(name) for name in names if name))
+        names = [setting(run, name) for name in ("model", "precision", "backend", "device")]
+        words.append(", ".join(name for name in names if name))
     if any(run.log is not None and run.log.emulated for run in runs):
         words.append("power and heat emulated")
     return "; ".join(dict.fromkeys(word for word in words if word))

@@ -96,7 +96,13 @@ def _horizontal(heading: str, source: str, joules: Mapping[str, float], first: s
     shades = [*([first] if first else []), *colours(len(joules))][: len(joules)]
     values = [factor * value for value in joules.values()]
     bars = axis.barh(range(len(joules)), values, height=0.62, color=shades)
-    shown = [f"{row[0]} {unit}" for row in texts([[value] for value in values])]
+    written = [row[0] for row in texts([[value] for value in values])]
+    # what is too small for the digits of the others is no zero
+    least = [
+        f"<{text[:-1]}1" if value and not float(text) else text
+        for value, text in zip(values, written, strict=True)
+    ]
+    shown = [f"{text} {unit}" for text in least]
     axis.bar_label(bars, labels=shown, padding=4, fontsize=9, color=INK)
     name_rows(axis, list(joules))
     axis.set_xlim(0, 1.2 * max(values) or 1.0)

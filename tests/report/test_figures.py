@@ -261,6 +261,7 @@ def test_energy_of_stages_and_rails(tmp_path: Path) -> None:
     given = figures.energy_per_stage({"infer": 2.0, "post": 0.5}, "jtop")
     assert [bar.get_width() for bar in given.axes[0].patches] == [2.0, 0.5]
     assert "2.00 J" in words(given)
+    assert "<0.01 J" in words(figures.energy_per_stage({"infer": 2.0, "draw": 0.0004})), "small is no zero"
 
 
 ROWS = [

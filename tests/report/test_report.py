@@ -120,6 +120,14 @@ def test_a_killed_run_is_told_with_what_is_there(tmp_path: Path) -> None:
     assert "Not clean: the run has no end: it was killed, or it goes on" in words
     assert "Speed 20.0 FPS 200 frames" in words
     assert "Clean no" in words
+    assert "edgekit-person fp16 (asked for) · auto (asked for) · Jetson Orin Nano" in words, (
+        "what became of it is not known"
+    )
+
+
+def test_what_became_of_a_setting_is_told_beside_what_was_asked(tmp_path: Path) -> None:
+    words = text(html_of(tmp_path, make_run(tmp_path / "a", summary={"precision": "fp32"})))
+    assert "precision fp32 (fp16 was asked for) back end tensorrt" in words
 
 
 def test_a_throttled_run_is_not_clean(tmp_path: Path) -> None:
