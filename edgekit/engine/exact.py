@@ -35,22 +35,32 @@ def open_exact(
         InputError: the back end would run another precision, or the model another batch.
         MissingError: the back end is not here.
     """
-    path = find(model)
-    if path.suffix not in PLANS:
-        path, shapes = with_batch(path, batch)
-        if backend in ("auto", "tensorrt") and tensorrt_missing() is None:
-            return _plan(model, path, precision, shapes, calibration)
-        if precision == "int8" and backend != "pytorch":
-            from edgekit.engine.int8 import quantised
+    engine = _opened(model, precision, backend, batch, calibration)
+    if engine.precision == precision and fits(engine.inputs, batch):
+        return engine
+    engine.close()
+    if engine.precision != precision:
+        raise InputError(
+            f"{engine.backend}: it runs in {engine.precision}, not in {precision} ({engine.why})."
+        )
+    inputs = ", ".join(map(str, engine.inputs))
+    raise InputError(f"{engine.backend}: {Path(model).name} takes no batch of {batch}: {inputs}.")
 
-            path = quantised(path, like=model, calibration=calibration)
-    engine = open_engine(path, precision, backend)
-    if engine.precision != precision or not fits(engine.inputs, batch):
-        engine.close()
-        other = f"it runs in {engine.precision}, not in {precision} ({engine.why})"
-        taken = f"{path.name} takes its own batch only: {', '.join(map(str, engine.inputs))}"
-        raise InputError(f"{engine.backend}: {other if engine.precision != precision else taken}.")
-    return engine
+
+def _opened(
+    model: str | Path, precision: str, backend: str, batch: int, calibration: Path | str | None
+) -> Engine:
+    path = find(model)
+    if path.suffix in PLANS:
+        return open_engine(path, precision, backend)
+    path, shapes = with_batch(path, batch)
+    if backend in ("auto", "tensorrt") and tensorrt_missing() is None:
+        return _plan(model, path, precision, shapes, calibration)
+    if precision == "int8" and backend not in ("pytorch", "onnxruntime-cuda"):
+        from edgekit.engine.int8 import quantised
+
+        path = quantised(path, like=model, calibration=calibration)
+    return open_engine(path, precision, backend)
 
 
 def with_batch(path: Path, batch: int) -> tuple[Path, ShapeRanges]:

@@ -131,3 +131,36 @@ def test_the_recipe_of_a_file_is_told_by_its_output(tmp_path: Path) -> None:
     assert recipe_of("x", yolo(anchors, 85)) == Recipe("yolox", None, False, False)
     assert recipe_of("x", yolo(84, anchors)) == Recipe("ultralytics", None, True, True)
     assert recipe_of("x", yolo(7, 7)) == Recipe()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_plan_is_built_for_the_batch_and_calibrated_like_the_cpu(
+    net: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """TensorRT is not here: what the build is asked for is looked at, and ONNX Runtime stands in."""
+    from edgekit.engine import build, exact, tensorrt
+    from edgekit.engine.onnxruntime import OnnxRuntimeEngine
+    from edgekit.engine.plan import Plan
+
+    asked: dict = {}
+
+    def built(onnx_file: Path, wanted: str, shapes: dict, **settings: object) -> Plan:
+        asked.update(settings, onnx=onnx_file, precision=wanted, shapes=shapes)
+        return Plan(onnx_file, {}, False, "built", wanted)
+
+    def opened(plan: Path, why: str) -> OnnxRuntimeEngine:
+        engine = OnnxRuntimeEngine(plan, why=why)
+        engine.precision = precision
+        return engine
+
+    monkeypatch.setattr(exact, "tensorrt_missing", lambda: None)
+    monkeypatch.setattr(build, "build", built)
+    monkeypatch.setattr(tensorrt, "TensorRTEngine", opened)
+    with open_exact(net, precision, "tensorrt", batch=4) as engine:
+        assert engine({"images": np.zeros((4, 3, 32, 32), np.float32)})["output0"].shape[0] == 4
+    assert asked["shapes"] == {"images": ((4, 3, 32, 32),) * 3}
+    assert asked["precision"] == precision
+    assert asked["calibration"] == (sample_pictures() if precision == "int8" else None)
+    assert asked["preprocess"] == (Recipe() if precision == "int8" else None)
+    with pytest.raises(InputError, match=f"runs in {precision}, not in fp32"):
+        open_exact(net, "fp32", "tensorrt", batch=4)
