@@ -262,9 +262,9 @@ def test_over_current_is_told(nano7: Machine) -> None:
     assert texts == ["oc3: 4 over-current events more"]
 
 
-def test_closing_is_quick_and_leaves_no_process(nano: Machine) -> None:
+def test_closing_is_quick_and_leaves_no_process(nano7: Machine) -> None:
     before = set(psutil.Process().children(recursive=True))
-    sampler = open_sampler("jtop", 0.2, root=nano.top).start()
+    sampler = open_sampler("jtop", 0.2, root=nano7.top).start()
     assert sampler.wait(2)
     assert set(psutil.Process().children(recursive=True)) - before
     start = time.monotonic()
@@ -412,12 +412,11 @@ def test_a_slower_client_that_was_first(nano7: Machine) -> None:
     assert all(2.0 < step < 6 for step in gaps(samples))
 
 
-def test_a_faster_client_that_was_first(nano: Machine, request: pytest.FixtureRequest) -> None:
-    version = request.node.callspec.params["nano"]
-    first = JtopProcess(nano.python(version), 0.1)
+def test_a_faster_client_that_was_first(nano7: Machine) -> None:
+    first = JtopProcess(nano7.python("7.2.2"), 0.1)
     try:
         first.greet(10)
-        probe = open_jtop(0.5, nano.top)
+        probe = open_jtop(0.5, nano7.top)
         try:
             samples = [probe.read() for _ in range(4)]
         finally:
