@@ -127,7 +127,7 @@ def _run(args: argparse.Namespace, make_task: Any) -> int:
         source = stack.enter_context(open_source(args.source, policy=args.policy, **dict(args.options)))
         task = stack.enter_context(make_task())
         sinks = _sinks(out, source, not args.no_video)
-        log = RunLog(out, sampler=args.sampler, interval=args.interval, config=_config(args))
+        log = RunLog(out, sampler=args.sampler, interval=args.interval, asked=_asked(args))
         quiet, limit = args.quiet, args.frames
         summary = run(
             source, task, sinks, model=args.model, limit=limit, stop=stop, progress=not quiet, log=log
@@ -141,7 +141,7 @@ def _run(args: argparse.Namespace, make_task: Any) -> int:
     return 130 if summary.interrupted else 4 if summary.note else 0
 
 
-def _config(args: argparse.Namespace) -> dict[str, Any]:
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
     """The settings of this command, for the log of the run."""
     kept = {name: value for name, value in vars(args).items() if name not in ("run", "command", "debug")}
     return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}

@@ -61,7 +61,7 @@ class RunLog:
         folder: made where it is absent; the files of an earlier run in it are replaced.
         sampler: what `open_sampler` takes, a `Sampler` that runs (and stays the caller's), or None.
         interval: seconds between samples, of a sampler that is opened here.
-        config: settings to note, as JSON.
+        asked: settings as they were asked for, to note beside what became of them, as JSON.
 
     Attributes:
         folder: as given.
@@ -74,11 +74,11 @@ class RunLog:
         *,
         sampler: str | Sampler | None = "auto",
         interval: float = 0.5,
-        config: Mapping[str, Any] | None = None,
+        asked: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.note = ""
-        self._given, self._interval, self._config = sampler, interval, dict(config or {})
+        self._given, self._interval, self._asked = sampler, interval, dict(asked or {})
         self._sampler: Sampler | None = None
         self._writer: LogWriter | None = None
         self._frames: Any = None
@@ -104,9 +104,8 @@ class RunLog:
                 "boot_id": boot_id(),
                 "t_boot_s": self._last,
             }
-            config = {**_config(summary), **self._config}
-            notes = {**head, "command": list(sys.argv), "config": config, "sampler": self._about_sampler()}
-            write_json(self.folder / RUN, {**notes, **where_and_what()})
+            head |= {"command": list(sys.argv), "config": _config(summary), "asked": self._asked}
+            write_json(self.folder / RUN, {**head, "sampler": self._about_sampler(), **where_and_what()})
         except OSError as error:
             raise InputError(f"{self.folder} cannot be written: {error.strerror or error}.") from error
 

@@ -71,7 +71,7 @@ def frames(count):
 def test_one_folder_tells_the_whole_run(tmp_path):
     meter = Meter()
     with Sampler(meter, 0.1) as sampler:
-        log = RunLog(tmp_path / "run", sampler=sampler, config={"seen by": "a test"})
+        log = RunLog(tmp_path / "run", sampler=sampler, asked={"precision": "fp16"})
         summary = run(frames(40), TwoBoxes(), model="two-boxes", log=log)
         assert sampler.running  # it was given running, and stays the caller's
     got = read_run(tmp_path / "run")
@@ -91,7 +91,8 @@ def test_one_folder_tells_the_whole_run(tmp_path):
     meta = got.meta
     assert meta["config"]["model"] == "two-boxes"
     assert meta["config"]["backend"] == "onnxruntime-cpu"
-    assert meta["config"]["seen by"] == "a test"
+    assert meta["config"]["precision"] == "fp32"  # what became of it
+    assert meta["asked"] == {"precision": "fp16"}
     assert meta["sampler"] == {
         "name": "meter",
         "why": "a meter of the tests",

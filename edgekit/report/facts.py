@@ -152,7 +152,7 @@ def differences(runs: Sequence[Run]) -> list[Row]:
 def about(run: Run) -> list[Row]:
     """What was run, where, with which versions."""
     device, sampler = run.meta.get("device", {}), run.meta.get("sampler") or {}
-    precision, asked = setting(run, "precision"), run.meta.get("config", {}).get("precision")
+    precision, asked = setting(run, "precision"), run.meta.get("asked", {}).get("precision")
     if asked and asked not in precision:
         precision += f" ({asked} was asked for)"
     modes = [] if run.log is None else list(dict.fromkeys(mode for mode in run.log.power_mode if mode))

@@ -39,12 +39,8 @@ def percentiles(run: Run, column: str = "latency") -> dict[int, float]:
 
 
 def setting(run: Run, name: str) -> str:
-    """What a run worked with, as its summary says; without one, what was asked for; "" where neither is."""
-    if run.summary is not None and run.summary.get(name):
-        return str(run.summary[name])
-    asked = run.meta.get("config", {}).get(name)
-    mark = " (asked for)" if run.summary is None and name in ("precision", "backend") else ""
-    return f"{asked}{mark}" if asked else ""
+    """What a run worked with, by its summary, or as it began where it has none; "" where neither tells."""
+    return str((run.summary or {}).get(name) or run.meta.get("config", {}).get(name) or "")
 
 
 def busy(run: Run) -> dict[str, float]:

@@ -88,7 +88,7 @@ def make_run(
         "source": "people.mp4",
         "model": model,
         "precision": "fp16",
-        "backend": "auto",
+        "backend": "tensorrt",
         "device": "a board",
     }
     config["live"] = live
@@ -98,6 +98,7 @@ def make_run(
         "t_boot_s": START,
         "command": ["/usr/bin/edgekit", "run", "yolo", "--model", model],
         "config": config,
+        "asked": {"precision": "fp16", "backend": "auto"},
         "sampler": {"name": "jtop", "why": "the board's own meters", "interval_s": interval},
         "device": {"name": "Jetson Orin Nano", "jetpack": "6.2", "power_mode": "15W"},
         "versions": {"python": "3.10.12", "numpy": "1.26.4"},

@@ -120,9 +120,7 @@ def test_a_killed_run_is_told_with_what_is_there(tmp_path: Path) -> None:
     assert "Not clean: the run has no end: it was killed, or it goes on" in words
     assert "Speed 20.0 FPS 200 frames" in words
     assert "Clean no" in words
-    assert "edgekit-person fp16 (asked for) · auto (asked for) · Jetson Orin Nano" in words, (
-        "what became of it is not known"
-    )
+    assert "edgekit-person fp16 · tensorrt · Jetson Orin Nano" in words
 
 
 def test_what_became_of_a_setting_is_told_beside_what_was_asked(tmp_path: Path) -> None:
