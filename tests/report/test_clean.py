@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made import START, WALL, make_log, make_run, samples
+from made_runs import START, WALL, make_log, make_run, samples
 
 from edgekit.report.clean import held_down, over_current, throttled, throttling_unknown, unclean, verdict
 from edgekit.telemetry.log import Log

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made import START, make_log, make_run, sample, samples
+from made_runs import START, make_log, make_run, sample, samples
 
 from edgekit.report import figures
 from edgekit.report.chart import ALARM, COLOURS, INK, Chart

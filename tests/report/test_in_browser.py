@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made import make_run, samples
+from made_runs import make_run, samples
 
 from edgekit.cli import main
 

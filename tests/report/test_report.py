@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import START, make_run, samples
+from made_runs import START, make_run, samples
 from test_page import Reader
 
 from edgekit.cli import main
