@@ -45,7 +45,7 @@ class Sample:
         power_total_kind: one of `POWER_KINDS`.
         rails_mw: each rail; never to be added to an input total, which holds them.
         energy_mj: counters of the hardware, cumulative, by meter ("gpu0", "package-0").
-        temps_c: each thermal zone that is on, by the board's own name.
+        temps_c: each thermal zone that is on, by the board's own name without "-thermal" or "-therm".
         gpu_load_pct, cpu_load_pct: 0 to 100; the CPU's is of all cores together.
         gpu_freq_khz: present clock.
         ram_used_kb: of the machine.

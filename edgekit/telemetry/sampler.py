@@ -169,7 +169,7 @@ class Sampler:
                     return
                 words = str(error) if isinstance(error, EdgekitError) else f"{type(error).__name__}: {error}"
                 self._missed(words)
-                self._stopping.wait(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+                self._pause(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
                 failures, due = failures + 1, time.monotonic()
                 continue
             failures = 0
@@ -179,8 +179,17 @@ class Sampler:
                 due = max(due + self.interval, time.monotonic())
                 self._stopping.wait(due - time.monotonic())
 
+    def _pause(self, seconds: float) -> None:
+        """Wait; a silence that grows to a gap meanwhile is told when it does."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self._stopping.wait(min(left, self.interval)):
+            self._tell_gap()
+
     def _missed(self, words: str) -> None:
         self.note = f"{self.name}: {words}"
+        self._tell_gap()
+
+    def _tell_gap(self) -> None:
         if not self._in_gap and boot_clock() - self._silent_since > STALE * self.interval:
             self._in_gap = True
             self._tell(event("gap", self.note))
