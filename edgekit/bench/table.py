@@ -92,7 +92,7 @@ def _cells(row: Row, base: Row | None) -> list[Any]:
         row["temp_start_c"],
         row["temp_end_c"],
         trtexec,
-        "no" if row["unclean"] else "yes",
+        cleanness(row),
     ]
 
 
@@ -139,7 +139,7 @@ def pareto(rows: Sequence[Row]) -> list[Row]:
                     **{key: scored.get(key) for key in ("AP", "AP50", "AP75", "APs", "APm", "APl")},
                     **{key: timed[key] for key in ("part", "batch", "latency_ms", "j_per_frame", "watts")},
                     "power_unknown": timed["power_unknown"],
-                    "clean": not timed["unclean"],
+                    "clean": cleanness(timed),
                 }
             )
     for row in found:
@@ -154,6 +154,11 @@ def _beats(one: Row, other: Row) -> bool:
     ]
     steps = [sign * (one[key] - other[key]) for sign, key in signs]
     return "AP" in [key for _, key in signs] and min(steps) >= 0 and max(steps) > 0
+
+
+def cleanness(row: Row) -> str:
+    """ "no" where something spoilt a row, "unknown" where throttling cannot be told, else "yes"."""
+    return "no" if row["unclean"] else "unknown" if row["throttling_unknown"] else "yes"
 
 
 def in_words(row: Row) -> str:

@@ -69,8 +69,10 @@ def test_failed_and_spoilt_rows_are_marked_and_explained() -> None:
         row(backend="tensorrt", unclean=["clocks were held down"]),
         row(backend="pytorch", failed="it crashed"),
     ]
+    rows.append(row(backend="onnxruntime-cuda", throttling_unknown="nobody counts it"))
     _, cells, notes = speed(rows)
-    assert column(cells, "clean") == ["yes", "no", "failed"]
+    assert column(cells, "clean") == ["yes", "no", "failed", "unknown"]
+    assert "throttling cannot be told: nobody counts it" in notes
     assert any("clocks were held down" in note for note in notes)
     assert any("it crashed" in note for note in notes)
 
