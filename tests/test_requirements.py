@@ -56,6 +56,8 @@ OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "jtop", "cuda", "supervision",
     "pycocotools",
     "torch",
     "onnx2torch",
+    "torchvision",
+    "yaml",
 }
 
 

@@ -172,6 +172,7 @@ class Machine:
         """Start that version's service, and wait until it listens."""
         assert self.service is None
         environment = {**os.environ, "JTOP_SERVICE": "True"}
+        environment["PATH"] += ":/usr/sbin:/sbin"  # it runs swapon, as systemd lets it
         environment["PYTHONPATH"] = f"{jetson_stats(version)}:{self.top / 'site'}"
         with self.log.open("wb") as log:
             self.service = subprocess.Popen(
