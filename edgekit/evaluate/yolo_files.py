@@ -87,7 +87,8 @@ def _yaml(file: Path) -> dict[str, Any]:
         import yaml  # type: ignore[import-untyped]
     except ImportError:
         raise MissingError(
-            f"reading {file.name} needs PyYAML: pip install 'edgekit[evaluate]', or write the class names to classes.txt."
+            f"reading {file.name} needs PyYAML: pip install 'edgekit[evaluate]', or write the class names to "
+            "classes.txt."
         ) from None
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
