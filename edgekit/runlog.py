@@ -82,7 +82,6 @@ class RunLog:
         self._sampler: Sampler | None = None
         self._writer: LogWriter | None = None
         self._frames: Any = None
-        self._last = 0.0
 
     def begin(self, summary: Summary) -> None:
         """Source and task are open, and frames will come.
@@ -97,13 +96,8 @@ class RunLog:
                 (self.folder / old).unlink(missing_ok=True)
             self._frames = open(self.folder / FRAMES, "wb", buffering=0)  # noqa: SIM115 closed by `close`
             self._begin_samples()
-            self._last = boot_clock()
-            head = {
-                "schema": SCHEMA,
-                "started_wall": wall_iso(),
-                "boot_id": boot_id(),
-                "t_boot_s": self._last,
-            }
+            start = {"t_boot_s": boot_clock(), "started_wall": wall_iso(), "boot_id": boot_id()}
+            head: dict[str, Any] = {"schema": SCHEMA, **start}
             head |= {"command": list(sys.argv), "config": _config(summary), "asked": self._asked}
             write_json(self.folder / RUN, {**head, "sampler": self._about_sampler(), **where_and_what()})
         except OSError as error:
@@ -136,8 +130,7 @@ class RunLog:
 
     def frame(self, frame: Frame, result: Result, times: Mapping[str, float], dropped: int) -> None:
         """One frame is through the last sink. What cannot be written is left out, and `note` says so."""
-        self._last = boot_clock()
-        row: dict[str, float] = {"index": frame.index, "t_boot_s": round(self._last, 6)}
+        row: dict[str, float] = {"index": frame.index, "t_boot_s": round(boot_clock(), 6)}
         row |= {name: round(times.get(name, 0.0), 6) for name in (*STAGES, *AGES)}
         row |= {"found": len(result), "dropped": dropped}
         line = json.dumps(row).encode() + b"\n"
@@ -262,8 +255,8 @@ class Run:
         """Frames a second over the whole run."""
         return len(self.frames["index"]) / self.seconds if self.seconds > 0 else 0.0
 
-    def energy(self, end_s: float | None = None, *, baseline_w: float | None = None) -> Energy:
-        """Energy from the beginning to the last frame, or to `end_s`; void where the power is not known.
+    def energy(self, *, baseline_w: float | None = None) -> Energy:
+        """Energy from the beginning to the last frame; void where the power is not known.
 
         Known it is not where nothing was sampled, or only the meter of a device that did not do the work.
         """
@@ -271,8 +264,7 @@ class Run:
         from edgekit.telemetry.log import Log
 
         log = self.log if self.log is not None else Log.of([], 1.0)
-        end_s = self.end_s if end_s is None else end_s
-        spent = energy(log, self.start_s, end_s, baseline_w=baseline_w)
+        spent = energy(log, self.start_s, self.end_s, baseline_w=baseline_w)
         return of_work_on(spent, str(self.meta.get("config", {}).get("device", "")))
 
 
