@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,14 @@ def _array(name: str, value: Any, dtype: type, shape: tuple[int | None, ...]) ->
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(f"{name} holds NaN or infinity.")
     return array
+
+
+def _supervision() -> Any:
+    try:
+        import supervision
+    except ImportError as error:
+        raise MissingError("supervision is not installed; cure: pip install supervision") from error
+    return supervision
 
 
 def _same_length(owner: str, length: int, **arrays: NDArray | None) -> None:
@@ -166,10 +174,7 @@ class Detections:
 
     def to_supervision(self) -> supervision.Detections:
         """As `supervision.Detections`, class names under `data["class_name"]`."""
-        try:
-            import supervision
-        except ImportError as error:
-            raise MissingError("supervision is not installed; cure: pip install supervision") from error
+        supervision = _supervision()
         return supervision.Detections(
             xyxy=self.xyxy.copy(),
             confidence=self.score.copy(),
@@ -200,6 +205,7 @@ class Poses:
         names: the K keypoint names.
         skeleton: pairs of keypoint indices that a drawing joins.
         xyxy: float32 [N, 4] boxes, or None (bottom-up methods have none).
+        track_id: int64 [N] or None where nothing tracks.
     """
 
     keypoints: NDArray[np.float32]
@@ -207,6 +213,7 @@ class Poses:
     names: tuple[str, ...] = ()
     skeleton: tuple[tuple[int, int], ...] = ()
     xyxy: NDArray[np.float32] | None = None
+    track_id: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -219,7 +226,10 @@ class Poses:
         put(self, "skeleton", tuple((int(a), int(b)) for a, b in self.skeleton))
         if self.xyxy is not None:
             put(self, "xyxy", _array("xyxy", self.xyxy, np.float32, (None, 4)))
-        _same_length("Poses", len(self.keypoints), score=self.score, xyxy=self.xyxy)
+        if self.track_id is not None:
+            put(self, "track_id", _array("track_id", self.track_id, np.int64, (None,)))
+        count = len(self.keypoints)
+        _same_length("Poses", count, score=self.score, xyxy=self.xyxy, track_id=self.track_id)
         if self.names and len(self.names) != self.keypoints.shape[1]:
             raise InputError(f"Poses: {self.keypoints.shape[1]} keypoints, but {len(self.names)} names.")
         if any(not 0 <= k < self.keypoints.shape[1] for pair in self.skeleton for k in pair):
@@ -227,6 +237,13 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    def __getitem__(self, rows: Any) -> Poses:
+        """The poses of `rows` (a mask, a slice or indices), as Poses."""
+        rows = np.atleast_1d(rows) if not isinstance(rows, slice) else rows
+        boxes = None if self.xyxy is None else self.xyxy[rows]
+        ids = None if self.track_id is None else self.track_id[rows]
+        return replace(self, keypoints=self.keypoints[rows], score=self.score[rows], xyxy=boxes, track_id=ids)
 
     def to_dict(self) -> dict[str, Any]:
         """The `poses` part of a JSON line."""
@@ -238,6 +255,8 @@ class Poses:
             row: dict[str, Any] = {"keypoints": points, "score": round(float(self.score[i]), 4)}
             if self.xyxy is not None:
                 row["xyxy"] = [round(float(v), 2) for v in self.xyxy[i]]
+            if self.track_id is not None:
+                row["track_id"] = int(self.track_id[i])
             rows.append(row)
         return {"poses": rows}
 
@@ -250,8 +269,49 @@ class Poses:
     ) -> Poses:
         """Read what `to_dict` wrote."""
         rows = _rows(data, "poses", ("keypoints", "score"))
-        boxes = _optional_column("poses", rows, "xyxy")
-        return cls(_column(rows, "keypoints"), _column(rows, "score"), tuple(names), tuple(skeleton), boxes)
+        return cls(
+            _column(rows, "keypoints"),
+            _column(rows, "score"),
+            tuple(names),
+            tuple(skeleton),
+            _optional_column("poses", rows, "xyxy"),
+            _optional_column("poses", rows, "track_id"),
+        )
+
+    def to_supervision(self) -> supervision.KeyPoints:
+        """As `supervision.KeyPoints`.
+
+        The keypoints' scores are its confidence, the poses' scores stand under `data["score"]`; a keypoint
+        that was not found is at (0, 0), which supervision does not draw.
+        """
+        supervision = _supervision()
+        points = np.where(self.keypoints[..., 2:] > 0, self.keypoints[..., :2], 0).astype(np.float32)
+        # The keypoints' scores have this name since supervision 0.28; before it was `confidence`.
+        known = supervision.KeyPoints.__dataclass_fields__
+        own = "keypoint_confidence" if "keypoint_confidence" in known else "confidence"
+        return supervision.KeyPoints(
+            xy=points,
+            class_id=np.zeros(len(self), int),
+            data={"score": self.score.copy()},
+            **{own: self.keypoints[..., 2].copy()},
+        )
+
+    @classmethod
+    def from_supervision(
+        cls,
+        found: supervision.KeyPoints,
+        names: Sequence[str] = (),
+        skeleton: Sequence[tuple[int, int]] = (),
+    ) -> Poses:
+        """From `supervision.KeyPoints`; without confidence a keypoint counts 1, or 0 where it is (0, 0)."""
+        points = np.asarray(found.xy, np.float32).reshape(len(found.xy), -1, 2)
+        known = "keypoint_confidence" if hasattr(found, "keypoint_confidence") else "confidence"
+        own = getattr(found, known)
+        if own is None:
+            own = (points != 0).any(axis=2)
+        own = np.asarray(own, np.float32).reshape(points.shape[:2])
+        score = found.data.get("score", own.mean(axis=1) if own.size else np.zeros(len(points)))
+        return cls(np.concatenate([points, own[..., None]], axis=2), score, tuple(names), tuple(skeleton))
 
 
 @dataclass(frozen=True, eq=False)
