@@ -60,6 +60,10 @@ def _state(one: Model) -> str:
     return {"shipped": "missing", "url": "fetch it", "export": "export it"}[one.source]
 
 
+def _input(one: Model) -> str:
+    return "×".join(map(str, one.sides))
+
+
 def _as_dict(one: Model) -> dict[str, Any]:
     return asdict(one) | {"path": str(one.path), "available": one.available}
 
@@ -72,12 +76,12 @@ def _list(as_json: bool) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for title in ("model", "task", "recipe", "input", "licence", "MB", "now"):
         table.add_column(title, justify="right" if title in ("input", "MB") else "left", no_wrap=True)
     for one in shelf:
         size = one.bytes or sum(part.bytes for part in one.parts)
-        row = [one.name, one.task, one.recipe, str(one.size), one.licence.split(" (")[0]]
+        row = [one.name, one.task, one.recipe, _input(one), one.licence.split(" (")[0]]
         state = f"[green]{_state(one)}[/]" if one.available else _state(one)
         table.add_row(*row, f"{size / 1e6:.1f}" if size else "", state)
     console = Console(highlight=False)
@@ -95,7 +99,8 @@ def _show(one: Model, as_json: bool) -> int:
         ("task", one.task),
         ("licence", one.licence),
         ("origin", one.origin),
-        ("recipe", f"{one.recipe}, {one.size}×{one.size} {one.colour}, border {one.pad}"),
+        ("recipe", f"{one.recipe}, {_input(one)} {one.colour}, border {one.pad}"),
+        ("keypoints", one.topology),
         ("classes", names),
         *[(figure.what, f"{figure.value:g} ({figure.source})") for figure in one.figures],
         ("file", f"{one.path} ({_state(one)})"),

@@ -16,9 +16,10 @@ from typing import Any
 from edgekit.errors import InputError
 from edgekit.files import data_dir, engines_dir
 from edgekit.models.coco import COCO80
+from edgekit.topology import TOPOLOGIES
 
 SOURCES = ("shipped", "url", "export")
-RECIPES = ("yolov8", "yolov5", "yolox", "darknet", "end2end")
+RECIPES = ("yolov8", "yolov5", "yolox", "darknet", "end2end", "trtpose", "topdown")
 COLOURS = ("RGB", "BGR")
 
 
@@ -58,10 +59,11 @@ class Model:
     licence: str
     origin: str
     recipe: str
-    size: int
+    size: int | tuple[int, int]
     pad: int
     colour: str
     names: tuple[str, ...]
+    topology: str = ""
     url: str = ""
     sha256: str = ""
     bytes: int = 0
@@ -82,6 +84,11 @@ class Model:
     def available(self) -> bool:
         """Whether the file is here. `edgekit.models.find` also checks its SHA-256."""
         return self.path.is_file() and bool(self.sha256)
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     @property
     def cure(self) -> str:
@@ -149,6 +156,8 @@ def _model(path: Path, name: str, table: Any, lock: Mapping[str, Any]) -> Model:
     if extra := sorted(set(table) - known):
         raise wrong(f"unknown key {extra[0]!r}")
     values = dict(table)
+    if isinstance(table.get("size"), list):
+        values["size"] = tuple(table["size"])
     values["names"] = COCO80 if table.get("names") == "coco80" else tuple(table.get("names", ()))
     try:
         values["figures"] = tuple(Figure(**row) for row in table.get("figures", ()))
@@ -159,6 +168,10 @@ def _model(path: Path, name: str, table: Any, lock: Mapping[str, Any]) -> Model:
     for key, allowed in (("source", SOURCES), ("recipe", RECIPES), ("colour", COLOURS)):
         if getattr(one, key) not in allowed:
             raise wrong(f"{key} = {getattr(one, key)!r} is none of {', '.join(allowed)}")
+    if len(one.sides) != 2 or not all(isinstance(side, int) and side > 0 for side in one.sides):
+        raise wrong(f"size = {one.size!r} is no side in pixels, nor [height, width]")
+    if (one.task == "pose") != (one.topology in TOPOLOGIES):
+        raise wrong(f"topology = {one.topology!r}; a pose model has one of {', '.join(TOPOLOGIES)}")
     if one.source == "url" and not (one.url or one.parts):
         raise wrong('source = "url" needs url or parts')
     if one.source == "export" and not one.export:

@@ -39,15 +39,20 @@ def open_yolo(
         model, precision, backend, shapes: as of `edgekit.open_engine`.
         settings: as of `Yolo`.
     """
-    if settings.get("head", "auto") == "auto":
-        known = known_settings(model)
-        settings = {**known, **settings, "head": known.get("head", "auto")}
     engine = open_engine(model, precision, backend, shapes)
     try:
-        return Yolo(engine, **settings)
+        return yolo_on(engine, model, **settings)
     except BaseException:
         engine.close()
         raise
+
+
+def yolo_on(engine: Engine, model: str | Path, **settings: Any) -> Yolo:
+    """A `Yolo` around the open engine of `model`; what the shelf knows of its head is used."""
+    if settings.get("head", "auto") == "auto":
+        known = known_settings(model)
+        settings = {**known, **settings, "head": known.get("head", "auto")}
+    return Yolo(engine, **settings)
 
 
 def known_settings(model: str | Path) -> dict[str, Any]:

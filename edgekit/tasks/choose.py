@@ -1,0 +1,71 @@
+"""Which task a model is for, and that task around its engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit.engine import Engine, ShapeRanges, open_engine
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.pipeline import Task
+
+#: kind of task: what makes it of an engine and a model's name.
+MAKERS = {
+    "yolo": "edgekit.tasks.yolo:yolo_on",
+    "trtpose": "edgekit.tasks.trtpose:trtpose_on",
+    "topdown": "edgekit.tasks.alphapose:alphapose_on",
+}
+
+
+def kind_of(model: str | Path, engine: Engine) -> str:
+    """A key of `MAKERS`: by the shelf, by the model's note `task`, or by its tensors.
+
+    Raises:
+        InputError: the note names a task that the kit does not have.
+    """
+    from edgekit.models import models
+
+    one = models().get(str(model))
+    if one is not None:
+        return one.recipe if one.recipe in MAKERS else "yolo"
+    noted = engine.metadata.get("task", "")
+    if noted in MAKERS:
+        return noted
+    if noted not in ("", "detect"):
+        raise InputError(f"{model} is for the task {noted!r}; the kit has {', '.join(MAKERS)}.")
+    if {spec.name for spec in engine.outputs} >= {"cmap", "paf"}:
+        return "trtpose"
+    whole = len(engine.inputs) == 1 and engine.inputs[0].dtype == np.int32
+    return "topdown" if whole or any(spec.name == "heatmaps" for spec in engine.outputs) else "yolo"
+
+
+def task_on(engine: Engine, model: str | Path, **settings: Any) -> Task:
+    """The task that a model is for, around its open engine, which is closed with the task."""
+    task: Task = resolve_name(MAKERS[kind_of(model, engine)])(engine, model, **settings)
+    return task
+
+
+def open_task(
+    model: str | Path,
+    precision: str = "fp16",
+    backend: str = "auto",
+    shapes: ShapeRanges | None = None,
+    **settings: Any,
+) -> Task:
+    """Open a model and the task that it is for.
+
+    Args:
+        model, precision, backend, shapes: as of `edgekit.open_engine`.
+        settings: of that task.
+    """
+    engine = open_engine(model, precision, backend, shapes)
+    try:
+        return task_on(engine, model, **settings)
+    except BaseException:
+        engine.close()
+        raise
