@@ -134,7 +134,7 @@ class Topology:
         try:
             pairs = tuple((int(a) - 1, int(b) - 1) for a, b in data.get("skeleton") or ())
             keypoints = data["keypoints"]
-            if isinstance(keypoints, str) or not keypoints:
+            if not isinstance(keypoints, list | tuple) or not keypoints:
                 raise TypeError("keypoints is no list of names")
             name = str(data.get("name", "object"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
