@@ -19,6 +19,8 @@ PALETTE = (
     (167, 121, 204),
 )
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+#: Pixels from the corner beyond which no keypoint is drawn.
+FARTHEST = 30_000
 
 
 def draw(frame: Frame, result: Result, side: int = 0) -> NDArray[np.uint8]:
@@ -39,9 +41,7 @@ def draw(frame: Frame, result: Result, side: int = 0) -> NDArray[np.uint8]:
                 words = f"#{result.track_id[row]} {words}"
             _box(canvas, result.xyxy[row] * scale, PALETTE[int(shade[row]) % len(PALETTE)], words)
     elif isinstance(result, Poses):
-        for row in range(len(result)):
-            points = result.keypoints[row] * np.array([scale, scale, 1], np.float32)
-            _skeleton(canvas, points, result.skeleton, PALETTE[row % len(PALETTE)])
+        _poses(canvas, result, scale)
     elif isinstance(result, Actions):
         for row in range(len(result)):
             best = np.argsort(-result.scores[row])[:3]
@@ -78,15 +78,23 @@ def _box(canvas: NDArray, xyxy: NDArray, colour: tuple[int, int, int], words: st
     cv2.putText(canvas, words, (left, base - below + 1), FONT, size, (0, 0, 0), 1, cv2.LINE_AA)
 
 
-def _skeleton(
-    canvas: NDArray, keypoints: NDArray, pairs: tuple[tuple[int, int], ...], colour: tuple[int, int, int]
-) -> None:
-    """Limbs between the keypoints that were found (score above 0), then the points."""
+def _poses(canvas: NDArray, poses: Poses, scale: float) -> None:
+    """Each skeleton in a colour of its own: the limbs whose two ends were found, then the points."""
     line = _thickness(canvas)
-    at = [(round(float(x)), round(float(y))) for x, y, _ in keypoints]
-    for a, b in pairs:
-        if keypoints[a, 2] > 0 and keypoints[b, 2] > 0:
-            cv2.line(canvas, at[a], at[b], colour, 2 * line, cv2.LINE_AA)
-    for k, point in enumerate(at):
-        if keypoints[k, 2] > 0:
-            cv2.circle(canvas, point, 2 * line, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+    points = poses.keypoints[..., :2] * scale
+    # Far outside the picture OpenCV's whole numbers overflow; a limb that long is no limb.
+    found = (poses.keypoints[..., 2] > poses.threshold) & (np.abs(points) < FARTHEST).all(axis=2)
+    at = np.round(np.where(found[..., None], points, 0)).astype(int)
+    for row in range(len(poses)):
+        shade = row if poses.track_id is None else int(poses.track_id[row])
+        colour, seen, where = PALETTE[shade % len(PALETTE)], found[row].tolist(), at[row].tolist()
+        for a, b in poses.skeleton:
+            if seen[a] and seen[b]:
+                cv2.line(canvas, where[a], where[b], colour, 2 * line, cv2.LINE_AA)
+        for point, shown in zip(where, seen, strict=True):
+            if shown:
+                cv2.circle(canvas, point, 2 * line, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+        if poses.track_id is not None and found[row].any():
+            left, top = at[row, found[row]].min(axis=0).tolist()
+            size = 0.3 + 0.15 * line
+            cv2.putText(canvas, f"#{shade}", (left, top - 4 * line), FONT, size, colour, 1, cv2.LINE_AA)

@@ -206,6 +206,7 @@ class Poses:
         skeleton: pairs of keypoint indices that a drawing joins.
         xyxy: float32 [N, 4] boxes, or None (bottom-up methods have none).
         track_id: int64 [N] or None where nothing tracks.
+        threshold: keypoints scored lower are not drawn.
     """
 
     keypoints: NDArray[np.float32]
@@ -214,6 +215,7 @@ class Poses:
     skeleton: tuple[tuple[int, int], ...] = ()
     xyxy: NDArray[np.float32] | None = None
     track_id: NDArray[np.int64] | None = None
+    threshold: float = 0.0
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -304,7 +306,8 @@ class Poses:
         skeleton: Sequence[tuple[int, int]] = (),
     ) -> Poses:
         """From `supervision.KeyPoints`; without confidence a keypoint counts 1, or 0 where it is (0, 0)."""
-        points = np.asarray(found.xy, np.float32).reshape(len(found.xy), -1, 2)
+        points = np.asarray(found.xy, np.float32)
+        points = points if points.ndim == 3 else points.reshape(0, len(names), 2)
         known = "keypoint_confidence" if hasattr(found, "keypoint_confidence") else "confidence"
         own = getattr(found, known)
         if own is None:

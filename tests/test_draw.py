@@ -60,6 +60,22 @@ def test_poses_draw_only_keypoints_that_were_found():
     assert (canvas[140:, 190:] == 90).all()
 
 
+def test_unsure_keypoints_and_those_out_of_all_bounds_are_left_out():
+    points = np.array([[[50, 50, 0.9], [100, 50, 0.2], [1e9, -1e9, 0.9], [60, 90, 0.9]]])
+    poses = Poses(points, [0.9], tuple("abcd"), ((0, 1), (0, 2), (0, 3)), threshold=0.3)
+    canvas = draw(Frame(GREY.copy()), poses)
+    assert (canvas[40:100, 90:] == 90).all()
+    assert (canvas[70, 50:60] != 90).any()
+
+
+def test_a_followed_person_keeps_its_colour_and_bears_its_number():
+    points = np.array([[[50, 80, 0.9], [250, 80, 0.9]], [[50, 180, 0.9], [250, 180, 0.9]]])
+    both = Poses(points, [0.9, 0.8], ("a", "b"), ((0, 1),), track_id=[4, 2])
+    one = draw(Frame(GREY.copy()), both[[1]])
+    assert tuple(one[180, 150]) == PALETTE[2] == tuple(draw(Frame(GREY.copy()), both)[180, 150])
+    assert (one[160:176, 40:80] != 90).any()
+
+
 def test_actions_name_the_best():
     canvas = draw(Frame(GREY.copy()), Actions([[0.1, 0.8]], ("walk", "fall")))
     assert (canvas != 90).any()

@@ -156,3 +156,50 @@ def test_actions_survive_json_and_drop_what_is_below_the_threshold():
 def test_json_that_is_no_result_is_refused(data, word):
     with pytest.raises(InputError, match=word):
         Detections.from_dict(data)
+
+
+def poses(n: int = 3) -> Poses:
+    rng = np.random.default_rng(n)
+    points = np.concatenate([rng.uniform(1, 99, (n, 4, 2)), rng.uniform(0.1, 1, (n, 4, 1))], axis=2)
+    points[0, 3] = 0
+    return Poses(points, rng.uniform(0, 1, n), tuple("abcd"), ((0, 1), (2, 3)), track_id=np.arange(n) + 3)
+
+
+def test_poses_survive_json_with_their_tracks():
+    before = poses()
+    data = json.loads(json.dumps(before.to_dict()))
+    after = Poses.from_dict(data, before.names, before.skeleton)
+    np.testing.assert_allclose(after.keypoints, before.keypoints, atol=0.006)
+    np.testing.assert_array_equal(after.track_id, [3, 4, 5])
+    del data["poses"][1]["track_id"]
+    with pytest.raises(InputError, match="some rows have 'track_id'"):
+        Poses.from_dict(data)
+
+
+def test_some_of_the_poses_keep_everything_else():
+    before = poses()
+    some = before[before.score < before.score.max()]
+    assert len(some) == 2
+    assert (some.names, some.skeleton) == (before.names, before.skeleton)
+    np.testing.assert_array_equal(before[1].track_id, [4])
+    assert len(before[:0]) == 0
+    assert before[[2, 0]].keypoints.tolist() == before.keypoints[[2, 0]].tolist()
+
+
+def test_poses_go_to_supervision_and_back():
+    supervision = pytest.importorskip("supervision")
+    before = poses()
+    sv = before.to_supervision()
+    assert isinstance(sv, supervision.KeyPoints)
+    np.testing.assert_array_equal(sv.xy, before.keypoints[..., :2])
+    after = Poses.from_supervision(sv, before.names, before.skeleton)
+    np.testing.assert_array_equal(after.keypoints, before.keypoints)
+    np.testing.assert_array_equal(after.score, before.score)
+    # it draws: the joint that was not found, at (0, 0), is left out
+    scene = np.zeros((100, 100, 3), np.uint8)
+    supervision.VertexAnnotator(radius=1).annotate(scene, sv)
+    assert scene[:3, :3].sum() == 0
+    assert scene.any()
+    bare = supervision.KeyPoints(xy=before.keypoints[..., :2])
+    assert Poses.from_supervision(bare).keypoints[0, :, 2].tolist() == [1, 1, 1, 0]
+    assert len(Poses.from_supervision(supervision.KeyPoints.empty())) == 0

@@ -129,7 +129,7 @@ def _converted(one: Model, progress: bool) -> Path:
 
     cfg, weights = (download.get(part, downloads_dir(), usable, progress) for part in one.parts)
     with download.locked(one.path):
-        convert(cfg, weights, one.path, one.size, names=one.names)
+        convert(cfg, weights, one.path, one.sides[0], names=one.names)
         _remember(one, "converted from " + " and ".join(part.file for part in one.parts))
     return one.path
 
