@@ -1,0 +1,117 @@
+"""The pictures of the pose notebooks lie where they belong, whatever the size of map and picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.quiver import Quiver
+
+from edgekit import plots, plots_pose
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def axis() -> Any:
+    """Shows a picture of 80×120."""
+    return plots.show(np.zeros((80, 120, 3), np.uint8))[0]
+
+
+def test_a_heat_map_lies_over_the_whole_picture(axis: Any) -> None:
+    cmap = np.zeros((20, 30), np.float32)
+    cmap[5, 9] = 0.5
+    plots_pose.cmap_over(axis, cmap)
+    picture, heat = axis.get_images()
+    assert heat.get_extent() == picture.get_extent(), "as large as the picture"
+    values = np.asarray(heat.get_array())
+    assert values[5, 9] == 1.0, "its highest is the brightest"
+    assert heat.get_alpha()[5, 9] > heat.get_alpha()[0, 0], "the picture shows through where nothing is"
+    plots_pose.cmap_over(axis, cmap, top=1.0)
+    assert np.asarray(axis.get_images()[2].get_array()).max() == 0.5
+
+
+def test_a_map_without_anything_is_dark(axis: Any) -> None:
+    plots_pose.cmap_over(axis, np.full((4, 6), -0.1, np.float32))
+    assert not np.asarray(axis.get_images()[1].get_array()).any()
+
+
+def test_arrows_stand_in_their_cells_and_point_their_way(axis: Any) -> None:
+    paf = np.zeros((2, 20, 30), np.float32)
+    paf[0, 5, 9] = 0.8  # down
+    paf[1, 6, 9] = -0.5  # to the left
+    paf[1, 7, 9] = 0.1  # too short
+    plots_pose.paf_over(axis, paf, least=0.2)
+    (arrows,) = (one for one in axis.collections if isinstance(one, Quiver))
+    assert arrows.XY.tolist() == [[37.5, 21.5], [37.5, 25.5]], "centres of cells of 4×4 pixels"
+    assert arrows.U.tolist() == pytest.approx([0, -2])
+    assert arrows.V.tolist() == pytest.approx([3.2, 0])
+    assert arrows.angles == "xy", "down on the screen is down in the picture"
+    assert np.asarray(arrows.get_array()).tolist() == pytest.approx([0.8, 0.5])
+
+
+def test_a_field_without_arrows(axis: Any) -> None:
+    plots_pose.paf_over(axis, np.zeros((2, 20, 30), np.float32))
+    plt.gcf().canvas.draw()
+
+
+def test_points_have_their_words(axis: Any) -> None:
+    plots_pose.dots(axis, np.array([[1, 2], [30, 40]]), words=["A1"])
+    assert axis.collections[0].get_offsets().tolist() == [[1, 2], [30, 40]]
+    assert [text.get_text() for text in axis.texts] == ["A1"]
+    assert axis.texts[0].xy == (1, 2)
+    plots_pose.dots(axis, np.zeros((0, 2)))
+
+
+def test_chosen_pairs_are_thick_and_bad_ones_dotted(axis: Any) -> None:
+    a, b = np.array([[0, 0], [10, 0]]), np.array([[0, 9], [10, 9]])
+    plots_pose.pairs_over(axis, a, b, np.array([[0.9, -0.2], [0.4, 0.8]]), [(0, 0), (1, 1)])
+    lines = axis.lines
+    assert [line.get_xydata().tolist() for line in lines][1] == [[0, 0], [10, 9]]
+    assert [line.get_linewidth() > 3 for line in lines] == [True, False, False, True]
+    assert [line.get_linestyle() for line in lines] == ["-", ":", "-", "-"]
+
+
+def test_the_matrix_has_its_figures_and_frames() -> None:
+    axis = plots_pose.pair_scores(np.array([[0.9, -0.2, 0.0]]), [(0, 1)], ["A1"], ["B1", "B2", "B3"])
+    assert [text.get_text() for text in axis.texts] == ["0.90", "-0.20", "0.00"]
+    (frame,) = axis.patches
+    centre = frame.get_x() + frame.get_width() / 2, frame.get_y() + frame.get_height() / 2
+    assert centre == pytest.approx((1, 0)), "column 1, row 0"
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["B1", "B2", "B3"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["A1"]
+    other = plt.subplots()[1]
+    assert plots_pose.pair_scores(np.zeros((2, 2)), axis=other) is other
+
+
+def test_a_skeleton_leaves_out_what_was_not_found(axis: Any) -> None:
+    points = np.array([[5, 5, 0.9], [15, 5, 0.8], [0, 0, 0.0]], np.float32)
+    plots_pose.skeleton_over(axis, points, [(0, 1), (1, 2)], names=["nose", "right_eye", "left_eye"])
+    assert [line.get_xydata().tolist() for line in axis.lines] == [[[5, 5], [15, 5]]]
+    assert axis.collections[0].get_offsets().tolist() == [[5, 5], [15, 5]]
+    assert {text.get_text(): text.get_ha() for text in axis.texts} == {"nose": "left", "right_eye": "right"}
+
+
+def test_the_crossing_is_marked_on_the_line() -> None:
+    ms = {"flat": [40, 40, 40], "growing": [28, 36, 52]}
+    axis = plots_pose.crossing([1, 2, 4], ms, at=2.5, title="here")
+    flat, growing, mark = axis.lines
+    assert growing.get_xydata().tolist() == [[1, 28], [2, 36], [4, 52]]
+    assert mark.get_xdata()[0] == 2.5
+    (words,) = axis.texts
+    assert (words.get_text(), words.xy) == ("they cross at 2.5 people", (2.5, 40))
+    assert axis.get_ylim()[0] == 0, "times begin at 0"
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["flat", "growing"]
+    assert flat.get_color() != growing.get_color()
+    assert not plots_pose.crossing([1, 2, 4], ms).texts
