@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import MissingError
 from edgekit.evaluate.classes import Match
+from edgekit.evaluate.coco_eval import figures, judged
 from edgekit.evaluate.data import Picture
 from edgekit.results import Detections
 
@@ -48,12 +46,6 @@ def average_precision(
     Raises:
         MissingError: pycocotools is not installed.
     """
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError:
-        raise MissingError("pycocotools is missing; cure: pip install 'edgekit[evaluate]'.") from None
-    images = [{"id": i, "height": s[0], "width": s[1]} for i, s in enumerate(shapes, 1)]
     notes: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for key, (picture, shape, one) in enumerate(zip(pictures, shapes, found, strict=True), 1):
@@ -68,24 +60,10 @@ def average_precision(
                 area = float((box[2] - box[0]) * (box[3] - box[1]))
                 row = _note(len(results) + 1, key, match.to_data[int(label)], box, area, 0)
                 results.append({**row, "score": float(sure)})
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports to standard output
-        truth, answers = COCO(), COCO()
-        for coco, rows in ((truth, notes), (answers, results)):
-            coco.dataset = {
-                "info": {},
-                "images": images,
-                "annotations": rows,
-                "categories": [{"id": key, "name": name} for key, name in match.names.items()],
-            }
-            coco.createIndex()
-        judge = COCOeval(truth, answers, "bbox")
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
+    judge = judged("bbox", shapes, match.names, notes, results)
     precision = judge.eval["precision"]  # [overlap, recall, class, size, most]
     each = {match.names[key]: _mean(precision[:, :, i, 0, -1]) for i, key in enumerate(judge.params.catIds)}
-    total = {name: _known(value) for name, value in zip(NAMES, judge.stats, strict=True)}
-    return {**total, "per_class": each}
+    return {**figures(NAMES, judge), "per_class": each}
 
 
 def at_threshold(
@@ -148,8 +126,3 @@ def _note(key: int, image: int, label: int, box: NDArray, area: float, crowd: in
 def _mean(values: NDArray) -> float | None:
     known = values[values > -1]
     return float(known.mean()) if known.size else None
-
-
-def _known(value: float) -> float | None:
-    """pycocotools says −1 where there was nothing to find."""
-    return float(value) if value > -1 else None
