@@ -36,7 +36,8 @@ def live(
 
     Args:
         session: it need not run yet; Start starts it.
-        models: names to choose from; default: the models of the shelf that are on this machine.
+        models: names to choose from; default: the models of the shelf that are on this machine and do what
+            the session's does (`Session(…, model="edgekit-trtpose")`), else those that find objects.
         open_task: makes a task of a model's name and a precision (`open_yolo` does); without it there is
             nothing to choose.
         side: the picture's longer side in pixels at most.

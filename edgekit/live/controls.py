@@ -140,8 +140,11 @@ class Choice:
         self._model.disabled = self._precision.disabled = locked
 
 
-def shelf_models() -> list[str]:
-    """Models of the shelf that are on this machine and find objects."""
+def shelf_models(like: str) -> list[str]:
+    """Models of the shelf that are on this machine and do what `like` does; "" finds objects."""
     from edgekit.models import models
+    from edgekit.tasks.choose import recipe_kind
 
-    return [one.name for one in models().values() if one.available and one.task == "detect"]
+    shelf = models()
+    kind = recipe_kind(shelf[like].recipe) if like in shelf else "yolo"
+    return [one.name for one in shelf.values() if one.available and recipe_kind(one.recipe) == kind]

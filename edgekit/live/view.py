@@ -65,8 +65,9 @@ class LiveView(widgets.VBox):
         bar: list[widgets.Widget] = [self._start, self._stop, self._snap, self._rec]
         self._choice: Choice | None = None
         if open_task is not None:
-            names = shelf_models() if models is None else models
-            self._choice = Choice(names, getattr(session, "model", ""), self._on_choice)
+            model = getattr(session, "model", "")
+            names = shelf_models(model) if models is None else models
+            self._choice = Choice(names, model, self._on_choice)
             bar.append(self._choice.box)
         self._figures, self._power_line, self._state, self._engine, self._error = (
             widgets.HTML(layout=widgets.Layout(display="none")) for _ in range(5)

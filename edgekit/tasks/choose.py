@@ -22,6 +22,11 @@ MAKERS = {
 }
 
 
+def recipe_kind(recipe: str) -> str:
+    """A key of `MAKERS` for a recipe of the shelf; the recipes of YOLO are its heads."""
+    return recipe if recipe in MAKERS else "yolo"
+
+
 def kind_of(model: str | Path, engine: Engine) -> str:
     """A key of `MAKERS`: by the shelf, by the model's note `task`, or by its tensors.
 
@@ -32,7 +37,7 @@ def kind_of(model: str | Path, engine: Engine) -> str:
 
     one = models().get(str(model))
     if one is not None:
-        return one.recipe if one.recipe in MAKERS else "yolo"
+        return recipe_kind(one.recipe)
     noted = engine.metadata.get("task", "")
     if noted in MAKERS:
         return noted
