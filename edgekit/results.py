@@ -14,27 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError, MissingError
+from edgekit.result_arrays import checked, column, optional_column, rows_of, same_length
 
 if TYPE_CHECKING:
     import supervision
-
-
-def _array(name: str, value: Any, dtype: type, shape: tuple[int | None, ...]) -> NDArray:
-    """`value` as a contiguous array of `dtype`; InputError unless it has `shape` (None = any length)."""
-    try:
-        array: NDArray = np.ascontiguousarray(value, dtype=dtype)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is not an array of {np.dtype(dtype)}: {error}.") from error
-    if array.size == 0 and array.ndim == 1 and len(shape) > 1:
-        array = array.reshape(tuple(0 if n is None else n for n in shape))
-    if array.ndim != len(shape) or any(
-        n is not None and n != m for n, m in zip(shape, array.shape, strict=True)
-    ):
-        wanted = "×".join("N" if n is None else str(n) for n in shape)
-        raise InputError(f"{name} has shape {list(array.shape)}; it must be {wanted}.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{name} holds NaN or infinity.")
-    return array
 
 
 def _supervision() -> Any:
@@ -43,12 +26,6 @@ def _supervision() -> Any:
     except ImportError as error:
         raise MissingError("supervision is not installed; cure: pip install supervision") from error
     return supervision
-
-
-def _same_length(owner: str, length: int, **arrays: NDArray | None) -> None:
-    for name, array in arrays.items():
-        if array is not None and len(array) != length:
-            raise InputError(f"{owner}: {name} has {len(array)} rows, the boxes have {length}.")
 
 
 @dataclass(frozen=True)
@@ -116,13 +93,13 @@ class Detections:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "xyxy", _array("xyxy", self.xyxy, np.float32, (None, 4)))
-        put(self, "score", _array("score", self.score, np.float32, (None,)))
-        put(self, "label", _array("label", self.label, np.int64, (None,)))
+        put(self, "xyxy", checked("xyxy", self.xyxy, np.float32, (None, 4)))
+        put(self, "score", checked("score", self.score, np.float32, (None,)))
+        put(self, "label", checked("label", self.label, np.int64, (None,)))
         put(self, "names", tuple(self.names))
         if self.track_id is not None:
-            put(self, "track_id", _array("track_id", self.track_id, np.int64, (None,)))
-        _same_length("Detections", len(self.xyxy), score=self.score, label=self.label, track_id=self.track_id)
+            put(self, "track_id", checked("track_id", self.track_id, np.int64, (None,)))
+        same_length("Detections", len(self.xyxy), score=self.score, label=self.label, track_id=self.track_id)
         if (self.xyxy[:, 2:] < self.xyxy[:, :2]).any():
             raise InputError("xyxy holds a box whose right or bottom is before its left or top.")
         if (self.label < 0).any():
@@ -160,16 +137,16 @@ class Detections:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], names: Sequence[str] | None = None) -> Detections:
         """Read what `to_dict` wrote. `names` gives the full class list; else it is taken from the rows."""
-        rows = _rows(data, "detections", ("xyxy", "score", "label"))
+        rows = rows_of(data, "detections", ("xyxy", "score", "label"))
         if names is None:
             known = {int(row["label"]): str(row["name"]) for row in rows if "name" in row}
             names = [known.get(i, f"class{i}") for i in range(max(known, default=-1) + 1)]
         return cls(
-            _column(rows, "xyxy"),
-            _column(rows, "score"),
-            _column(rows, "label"),
+            column(rows, "xyxy"),
+            column(rows, "score"),
+            column(rows, "label"),
             tuple(names),
-            _optional_column("detections", rows, "track_id"),
+            optional_column("detections", rows, "track_id"),
         )
 
     def to_supervision(self) -> supervision.Detections:
@@ -222,16 +199,16 @@ class Poses:
         keypoints = np.asarray(self.keypoints)
         if keypoints.size == 0 and keypoints.ndim < 3:
             keypoints = np.zeros((0, len(self.names), 3), np.float32)
-        put(self, "keypoints", _array("keypoints", keypoints, np.float32, (None, None, 3)))
-        put(self, "score", _array("score", self.score, np.float32, (None,)))
+        put(self, "keypoints", checked("keypoints", keypoints, np.float32, (None, None, 3)))
+        put(self, "score", checked("score", self.score, np.float32, (None,)))
         put(self, "names", tuple(self.names))
         put(self, "skeleton", tuple((int(a), int(b)) for a, b in self.skeleton))
         if self.xyxy is not None:
-            put(self, "xyxy", _array("xyxy", self.xyxy, np.float32, (None, 4)))
+            put(self, "xyxy", checked("xyxy", self.xyxy, np.float32, (None, 4)))
         if self.track_id is not None:
-            put(self, "track_id", _array("track_id", self.track_id, np.int64, (None,)))
+            put(self, "track_id", checked("track_id", self.track_id, np.int64, (None,)))
         count = len(self.keypoints)
-        _same_length("Poses", count, score=self.score, xyxy=self.xyxy, track_id=self.track_id)
+        same_length("Poses", count, score=self.score, xyxy=self.xyxy, track_id=self.track_id)
         if self.names and len(self.names) != self.keypoints.shape[1]:
             raise InputError(f"Poses: {self.keypoints.shape[1]} keypoints, but {len(self.names)} names.")
         if any(not 0 <= k < self.keypoints.shape[1] for pair in self.skeleton for k in pair):
@@ -270,14 +247,14 @@ class Poses:
         skeleton: Sequence[tuple[int, int]] = (),
     ) -> Poses:
         """Read what `to_dict` wrote."""
-        rows = _rows(data, "poses", ("keypoints", "score"))
+        rows = rows_of(data, "poses", ("keypoints", "score"))
         return cls(
-            _column(rows, "keypoints"),
-            _column(rows, "score"),
+            column(rows, "keypoints"),
+            column(rows, "score"),
             tuple(names),
             tuple(skeleton),
-            _optional_column("poses", rows, "xyxy"),
-            _optional_column("poses", rows, "track_id"),
+            optional_column("poses", rows, "xyxy"),
+            optional_column("poses", rows, "track_id"),
         )
 
     def to_supervision(self) -> supervision.KeyPoints:
@@ -338,12 +315,12 @@ class Actions:
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "names", tuple(self.names))
-        put(self, "scores", _array("scores", self.scores, np.float32, (None, len(self.names))))
+        put(self, "scores", checked("scores", self.scores, np.float32, (None, len(self.names))))
         if self.xyxy is not None:
-            put(self, "xyxy", _array("xyxy", self.xyxy, np.float32, (None, 4)))
+            put(self, "xyxy", checked("xyxy", self.xyxy, np.float32, (None, 4)))
         if self.track_id is not None:
-            put(self, "track_id", _array("track_id", self.track_id, np.int64, (None,)))
-        _same_length("Actions", len(self.scores), xyxy=self.xyxy, track_id=self.track_id)
+            put(self, "track_id", checked("track_id", self.track_id, np.int64, (None,)))
+        same_length("Actions", len(self.scores), xyxy=self.xyxy, track_id=self.track_id)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -365,41 +342,16 @@ class Actions:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], names: Sequence[str] | None = None) -> Actions:
         """Read what `to_dict` wrote; a name without a score counts as 0."""
-        rows = _rows(data, "actions", ("scores",))
+        rows = rows_of(data, "actions", ("scores",))
         if names is None:
             names = sorted({name for row in rows for name in row["scores"]})
         scores = [[row["scores"].get(name, 0.0) for name in names] for row in rows]
         return cls(
             np.array(scores, np.float32).reshape(len(rows), len(names)),
             tuple(names),
-            _optional_column("actions", rows, "xyxy"),
-            _optional_column("actions", rows, "track_id"),
+            optional_column("actions", rows, "xyxy"),
+            optional_column("actions", rows, "track_id"),
         )
 
 
 Result = Detections | Poses | Actions
-
-
-def _rows(data: Mapping[str, Any], key: str, wanted: tuple[str, ...]) -> list[Mapping[str, Any]]:
-    """`data[key]` as a list of rows that have each of `wanted`."""
-    rows = data.get(key)
-    if not isinstance(rows, list):
-        raise InputError(f"this is no result of edgekit: {key!r} is not a list.")
-    for i, row in enumerate(rows):
-        for name in wanted:
-            if not isinstance(row, Mapping) or name not in row:
-                raise InputError(f"{key}[{i}] has no {name!r}.")
-    return rows
-
-
-def _column(rows: list[Mapping[str, Any]], key: str) -> Any:
-    """One key of all rows, for a dataclass to make an array of and check."""
-    return [row[key] for row in rows]
-
-
-def _optional_column(owner: str, rows: list[Mapping[str, Any]], key: str) -> Any:
-    """As `_column`, or None where no row has the key; InputError where only some have it."""
-    having = sum(key in row for row in rows)
-    if having not in (0, len(rows)):
-        raise InputError(f"{owner}: some rows have {key!r} and some have none.")
-    return _column(rows, key) if having else None
