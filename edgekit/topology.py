@@ -139,7 +139,7 @@ class Topology:
             name = str(data.get("name", "object"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
-                f"{where} is no COCO category with keypoints and skeleton: {error!r}; see edgekit/topologies."
+                f"{where} is no COCO category with keypoints and skeleton: {error!r}; its fields are shown in edgekit/topology.py."
             ) from error
         return cls(name, tuple(keypoints), pairs)
 
