@@ -139,7 +139,8 @@ class Topology:
             name = str(data.get("name", "object"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
-                f"{where} is no COCO category with keypoints and skeleton: {error!r}; its fields are shown in edgekit/topology.py."
+                f"{where} is no COCO category with keypoints and skeleton: {error!r}; "
+                "it needs name, keypoints (a list of names) and skeleton (pairs counted from 1)."
             ) from error
         return cls(name, tuple(keypoints), pairs)
 
