@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from edgekit.plots import COLOURS
 
+#: R, G and B of ImageNet's pictures, as shares of 255: TrtPose's input (trt_pose, tasks/human_pose).
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 WHITE_EDGE = {"edgecolors": "white", "linewidths": 0.8}
 
 
@@ -21,6 +23,45 @@ def _size(axis: Any) -> tuple[int, int]:
     """Height and width of the picture that the axis shows."""
     height, width = axis.get_images()[0].get_array().shape[:2]
     return height, width
+
+
+def as_picture(
+    tensor: NDArray[np.floating],
+    mean: Sequence[float] = IMAGENET[0],
+    std: Sequence[float] = IMAGENET[1],
+) -> NDArray[np.uint8]:
+    """A network's input [3, H, W] RGB, (x / 255 − mean) / std, as the picture it was: uint8 [H, W, 3] BGR."""
+    shares = np.moveaxis(np.asarray(tensor, np.float64), 0, -1) * std + mean
+    return np.ascontiguousarray(np.clip(255 * shares[..., ::-1], 0, 255).round().astype(np.uint8))
+
+
+def cells(heat: NDArray[np.floating], point: tuple[float, float], axis: Any = None) -> Any:
+    """A few cells of a heat map with their values, the highest framed, and the point read from them.
+
+    Args:
+        heat: [h, w].
+        point: (x, y) in cells; (0, 0) is the middle of the first one.
+        axis: to draw on; a new figure without.
+
+    Returns:
+        The axis.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Rectangle
+
+    if axis is None:
+        axis = plt.subplots(figsize=(0.62 * heat.shape[1], 0.62 * heat.shape[0]), layout="constrained")[1]
+    axis.imshow(heat, cmap="inferno", vmin=0)
+    middle = float(heat.max()) / 2
+    for (row, column), value in np.ndenumerate(heat):
+        colour = "black" if value > middle else "white"
+        axis.text(column, row + 0.32, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    corner = float(column) - 0.5, float(row) - 0.5
+    axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="white", linewidth=2))
+    axis.scatter(*point, s=60, color=COLOURS[2], zorder=3, **WHITE_EDGE)
+    axis.axis("off")
+    return axis
 
 
 def cmap_over(axis: Any, cmap: NDArray[np.floating], top: float = 0.0) -> Any:

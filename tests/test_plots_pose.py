@@ -29,6 +29,27 @@ def axis() -> Any:
     return plots.show(np.zeros((80, 120, 3), np.uint8))[0]
 
 
+def test_a_tensor_becomes_the_picture_it_was() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (6, 4, 3)).astype(np.uint8)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    tensor = ((picture[..., ::-1] / 255 - mean) / std).transpose(2, 0, 1).astype(np.float32)
+    assert np.array_equal(plots_pose.as_picture(tensor), picture)
+    own = (picture[..., ::-1] / 255 - mean).transpose(2, 0, 1)
+    assert np.array_equal(plots_pose.as_picture(own, mean, (1, 1, 1)), picture)
+    assert plots_pose.as_picture(np.full((3, 2, 2), 99.0)).max() == 255
+
+
+def test_cells_show_their_values_the_highest_and_the_point() -> None:
+    heat = np.zeros((3, 4), np.float32)
+    heat[1, 2], heat[1, 3] = 0.9, 0.4
+    axis = plots_pose.cells(heat, (2.25, 1))
+    assert [text.get_text() for text in axis.texts].count("0.90") == 1
+    assert len(axis.texts) == 12
+    (frame,) = axis.patches
+    assert (frame.get_x(), frame.get_y(), frame.get_width()) == (1.5, 0.5, 1)
+    assert axis.collections[0].get_offsets().tolist() == [[2.25, 1]]
+
+
 def test_a_heat_map_lies_over_the_whole_picture(axis: Any) -> None:
     cmap = np.zeros((20, 30), np.float32)
     cmap[5, 9] = 0.5
