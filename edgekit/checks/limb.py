@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.checks.verdict import Verdict, missing, right, wrong
+from edgekit.ops.paf import score_links
+from edgekit.ops.peaks import Peaks
 
 SAMPLES = 7  # points on the line; trt_pose, paf_score_graph
 
@@ -97,9 +99,13 @@ def cases() -> dict[str, Case]:
     }
 
 
-def kits_score(paf: NDArray[np.floating], a: tuple[float, float], b: tuple[float, float]) -> float:
-    """What the kit itself scores: `edgekit.ops.paf`."""
-    return line_integral(paf, a, b)
+def kits_score(paf: NDArray[np.float32], a: tuple[float, float], b: tuple[float, float]) -> float:
+    """What the kit's own decoder scores between two peaks at a and b."""
+    size = np.array(paf.shape[1:], np.float32)
+    one = np.arange(2)
+    peaks = Peaks(one, one, one, np.ones(2, np.float32), np.arange(3))  # of part 0 and of part 1
+    refined = np.array([a, b], np.float32) / size
+    return float(score_links(paf, np.array([[0, 1, 0, 1]]), peaks, refined, SAMPLES)[0][0, 0])
 
 
 def own_limb_score(function: Score) -> Verdict:
