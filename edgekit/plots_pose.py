@@ -111,6 +111,14 @@ def paf_over(axis: Any, paf: NDArray[np.floating], least: float = 0.2) -> Any:
     return axis
 
 
+def strongest(paf: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Of the fields of all limbs [2·L, H, W], in each cell the longest arrow: [2, H, W]."""
+    fields = paf.reshape(-1, 2, *paf.shape[1:])
+    best = np.hypot(fields[:, 0], fields[:, 1]).argmax(axis=0)
+    longest: NDArray[np.floating] = np.take_along_axis(fields, best[None, None], axis=0)[0]
+    return longest
+
+
 def dots(axis: Any, xy: NDArray[np.floating], colour: Any = COLOURS[0], words: Sequence[str] = ()) -> Any:
     """Points [N, 2] (x, y in pixels of the picture), each with its word if there is one."""
     xy = np.asarray(xy, np.float64).reshape(-1, 2)

@@ -82,6 +82,16 @@ def test_arrows_stand_in_their_cells_and_point_their_way(axis: Any) -> None:
     assert np.asarray(arrows.get_array()).tolist() == pytest.approx([0.8, 0.5])
 
 
+def test_the_longest_arrow_of_all_limbs_stays_whole() -> None:
+    paf = np.zeros((4, 2, 2), np.float32)  # two limbs
+    paf[0, 0, 0], paf[3, 0, 0] = 0.9, 0.5  # the first one's is longer
+    paf[1, 0, 1], paf[2, 0, 1], paf[3, 0, 1] = 0.6, -0.5, 0.5  # the second one's, by its two parts
+    field = plots_pose.strongest(paf)
+    assert field[:, 0, 0].tolist() == pytest.approx([0.9, 0])
+    assert field[:, 0, 1].tolist() == pytest.approx([-0.5, 0.5])
+    assert not field[:, 1].any()
+
+
 def test_a_field_without_arrows(axis: Any) -> None:
     plots_pose.paf_over(axis, np.zeros((2, 20, 30), np.float32))
     plt.gcf().canvas.draw()
