@@ -223,15 +223,14 @@ class Augment:
             rows = some(0.07).view(-1).nonzero()[:, 0]
             if len(rows):
                 small = F.interpolate(images[rows], scale_factor=factor, mode="bilinear", antialias=True)
-                images[rows] = F.interpolate(small, (self.size, self.size), mode="bilinear")
+                images[rows] = F.interpolate(small, images.shape[-2:], mode="bilinear")
         noise = torch.randn(images.shape, generator=self.random, device=self.device, dtype=images.dtype)
         images = images + noise * self.uniform([n, 1, 1, 1], 0, 0.06) * some(0.25)
-        place = self.uniform([n, 2, 1, 1]) * self.size
-        reach = self.uniform([n, 2, 1, 1], 0.03, 0.15) * self.size
-        axis = torch.arange(self.size, device=self.device)
-        hole = ((axis - place[:, :1]).abs() < reach[:, :1]) & (
-            (axis[:, None] - place[:, 1:]).abs() < reach[:, 1:]
-        )
+        height, width = images.shape[-2:]
+        place = self.uniform([n, 2, 1, 1]) * images.new_tensor([width, height])[:, None, None]
+        reach = self.uniform([n, 2, 1, 1], 0.03, 0.15) * max(width, height)
+        x, y = torch.arange(width, device=self.device), torch.arange(height, device=self.device)[:, None]
+        hole = ((x - place[:, :1]).abs() < reach[:, :1]) & ((y - place[:, 1:]).abs() < reach[:, 1:])
         images = torch.where(hole & some(0.2), self.uniform([n, 3, 1, 1]), images)
         return images.clamp(0, 1)
 

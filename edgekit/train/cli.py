@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from edgekit.errors import InputError, MissingError
+from edgekit.train import pose_cli
 
 
 def add_train_parser(subparsers: Any) -> None:
@@ -58,6 +59,7 @@ def add_train_parser(subparsers: Any) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=("cuda", "cpu"), help="default: the GPU if there is one")
     parser.set_defaults(run=run_train)
+    pose_cli.add_parsers(kinds)
 
 
 def add_export_parser(kinds: Any) -> None:

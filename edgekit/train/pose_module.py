@@ -1,0 +1,231 @@
+"""What the two pose trainings share: the Lightning module and its run.
+
+The pictures live on the device and each step makes its own batch there, from a seed of run, step and GPU: the
+loader only counts steps, a resumed run meets the batches the unbroken one would have met, and GPUs of one run
+meet different ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor, nn
+
+from edgekit.errors import InputError
+from edgekit.topology import Topology
+from edgekit.train.keypoints import PosePicture
+from edgekit.train.loop import Average, cosine, groups, save_checkpoint, seed_everything
+from edgekit.train.pose_augment import PoseAugment, PoseBatch, PoseStore
+from edgekit.train.pose_curves import plot_curves
+
+RESUME = "last.ckpt"
+UNUSED = (".fc.", ".classifier.")  # parameters that upstream's networks carry and never use
+
+
+@dataclass
+class PoseSettings:
+    """What a pose training needs to know; stored in its checkpoints. `size` is height and width."""
+
+    size: tuple[int, int]
+    batch: int = 128
+    steps: int = 8000
+    rate: float = 1e-3
+    slow: float = 0.25  # the backbone's learning rate, as a part of `rate`
+    decay: float = 0.02
+    warmup: int = 200
+    average: float = 0.999
+    calm: float = 0.15  # share of the steps at the end with mild augmentation
+    seed: int = 0
+    long_side: int = 512  # pictures are kept at most this large
+    check_every: int = 500  # steps between looks at the held-out pictures and checkpoints
+
+
+class Recipe(Protocol):
+    """What differs between the two trainings."""
+
+    name: str
+
+    def batch(self, augment: PoseAugment, count: int, calm: bool) -> PoseBatch: ...
+    def held(self, augment: PoseAugment, count: int, number: int) -> PoseBatch: ...
+    def loss(self, network: nn.Module, batch: PoseBatch) -> dict[str, Tensor]: ...
+
+
+class PoseModule(lightning.LightningModule):
+    """Network, its moving average and the store of pictures, for Lightning's Trainer."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        settings: PoseSettings,
+        topology: Topology,
+        taught: tuple[list[Any], list[PosePicture]],
+        held: tuple[list[Any], list[PosePicture]],
+    ) -> None:
+        super().__init__()
+        self.network, self.recipe, self.settings, self.topology = network, recipe, settings, topology
+        self.taught, self.held = taught, held
+        self.restored: dict[str, Any] | None = None
+        for name, value in network.named_parameters():
+            value.requires_grad_(not any(part in f".{name}" for part in UNUSED))
+
+    def on_fit_start(self) -> None:
+        """Pictures and moving average go to the device, which is known only now."""
+        device, size = self.device, self.settings.size
+        if device.type == "cuda":
+            self.network.to(memory_format=torch.channels_last)
+        self.average = Average(self.network, self.settings.average, ramp=max(1.0, self.settings.steps / 20))
+        if self.restored is not None:
+            self.average.network.load_state_dict(self.restored["average"])
+            self.average.step = int(self.restored["average_step"])
+        self.random = torch.Generator(device)
+        self.augments = [
+            PoseAugment(PoseStore(*some, self.topology, device), size, self.topology, self.random)
+            for some in (self.taught, self.held)
+            if some[0]
+        ]
+
+    def seed(self, step: int) -> None:
+        rank = self.global_rank
+        self.random.manual_seed((self.settings.seed * 1_000_003 + step) * 64 + rank)
+
+    def training_step(self, number: int) -> Tensor:
+        step = self.global_step
+        self.seed(step)
+        calm = step >= self.settings.steps * (1 - self.settings.calm)
+        batch = self.recipe.batch(self.augments[0], self.settings.batch, calm)
+        terms = self.recipe.loss(self.network, batch)
+        loss = sum(terms.values(), torch.zeros((), device=self.device))
+        self.log_dict({**terms, "loss": loss}, prog_bar=False, batch_size=self.settings.batch)
+        return loss
+
+    def validation_step(self, number: int) -> None:
+        self.seed(-1 - number)
+        batch = self.recipe.held(self.augments[1], self.settings.batch, number)
+        terms = self.recipe.loss(self.average.network, batch)
+        count = len(batch.images)
+        self.log("held_out_loss", sum(terms.values()), batch_size=count, prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        s = self.settings
+        parts = groups(self.network, s.rate, s.decay, ("backbone.", "0."), s.slow)
+        for part in parts:
+            part["lr"] = part.pop("base")
+        optimizer = torch.optim.AdamW(parts, fused=self.device.type == "cuda")
+        plan = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(step, s.steps, s.warmup))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plan, "interval": "step"}}
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.average.update(self.network)
+        loss = outputs["loss"]
+        if self.global_step % 50 == 0 and not bool(torch.isfinite(loss)):
+            raise InputError(f"The loss is not finite at step {self.global_step}. Lower --rate.")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["average"] = self.average.network.state_dict()
+        checkpoint["average_step"] = self.average.step
+        checkpoint["settings"] = asdict(self.settings)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        theirs, mine = checkpoint["settings"], asdict(self.settings)
+        for name in ("size", "batch", "steps"):
+            if theirs[name] != mine[name]:
+                raise InputError(
+                    f"The run was begun with {name} {theirs[name]}, not {mine[name]}; use the same to resume."
+                )
+        self.restored = checkpoint
+
+
+class Clock(Callback):
+    """Stops the run, with a checkpoint to go on from, when the time is up or after a number of steps."""
+
+    def __init__(self, out: Path, seconds: float | None, stop: int | None) -> None:
+        self.path, self.stop = out / RESUME, stop
+        self.until = time.monotonic() + seconds if seconds else float("inf")
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *rest: Any) -> None:
+        over = trainer.global_step == self.stop
+        if time.monotonic() > self.until or self.until < float("inf"):
+            over |= bool(trainer.strategy.reduce_boolean_decision(time.monotonic() > self.until, all=False))
+        if over:
+            trainer.should_stop = True
+            trainer.save_checkpoint(self.path)
+
+
+def fit(
+    module: PoseModule,
+    out: Path,
+    device: str | None,
+    devices: int,
+    resume: Path | str | None,
+    seconds: float | None,
+    stop: int | None,
+    progress: bool,
+) -> None:
+    """Run Lightning's Trainer: bfloat16 on a GPU, DDP over several, `log/version_N/metrics.csv` in `out`."""
+    s = module.settings
+    cuda = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda"
+    if cuda and devices > torch.cuda.device_count():
+        raise InputError(f"--devices {devices}, but this machine has {torch.cuda.device_count()} GPUs.")
+    if resume and not Path(resume).is_file():
+        raise InputError(f"There is no {resume} to resume from; it is {RESUME} of the unfinished run.")
+    seed_everything(s.seed)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no tips, no list of devices
+    epoch = min(s.check_every, s.steps)
+    keep = ModelCheckpoint(out, RESUME.removesuffix(".ckpt"), enable_version_counter=False, save_top_k=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice on loaders and devices that does not apply here
+        trainer = lightning.Trainer(
+            accelerator="gpu" if cuda else "cpu",
+            devices=devices,
+            strategy="ddp" if devices > 1 else "auto",
+            precision="bf16-mixed" if cuda else "32-true",
+            max_steps=s.steps,
+            max_epochs=-1,
+            logger=CSVLogger(out, name="log"),
+            callbacks=[keep, Clock(out, seconds, stop)],
+            log_every_n_steps=max(1, min(50, s.steps // 20)),
+            gradient_clip_val=1.0,
+            use_distributed_sampler=False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            benchmark=cuda or None,
+        )
+        pictures = len(module.held[0])
+        looks = range(-(-pictures // s.batch)) if pictures else None
+        trainer.fit(
+            module,
+            torch.utils.data.DataLoader(range(epoch), batch_size=None),
+            None if looks is None else torch.utils.data.DataLoader(looks, batch_size=None),
+            ckpt_path=str(resume) if resume else None,
+        )
+    if trainer.is_global_zero:
+        plot_curves(out)
+
+
+def save_network(module: PoseModule, path: Path, task: str, notes: Mapping[str, str]) -> Path:
+    """The averaged network in the form that `edgekit export` reads."""
+    weights = {name: value.cpu() for name, value in module.average.network.state_dict().items()}
+    save_checkpoint(
+        path,
+        network=module.recipe.name,
+        task=task,
+        topology=module.topology.note(),
+        imgsz=list(module.settings.size),
+        notes=dict(notes),
+        weights=weights,
+        step=module.global_step,
+        settings={k: list(v) if isinstance(v, tuple) else v for k, v in asdict(module.settings).items()},
+    )
+    return path
