@@ -7,7 +7,7 @@ An engine knows nothing of pictures. Three back ends stand behind one protocol: 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, runtime_checkable
@@ -25,11 +25,20 @@ ShapeRanges = Mapping[str, tuple[Shape, Shape, Shape]]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Name, shape and dtype of one input or output; `None` marks a dynamic axis."""
+    """Name, shape and dtype of one input or output; `None` marks a dynamic axis.
+
+    `most` is the greatest shape of a dynamic input, where the engine has one (a TensorRT plan has).
+    """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: np.dtype
+    most: Shape | None = field(default=None, compare=False)
+
+    @property
+    def batch_limit(self) -> int | None:
+        """Rows of the first axis at most: its fixed size, else the plan's greatest, else None."""
+        return self.shape[0] or (self.most[0] if self.most else None)
 
     def __str__(self) -> str:
         axes = "×".join("?" if n is None else str(n) for n in self.shape)

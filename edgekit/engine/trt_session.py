@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +185,7 @@ class Session:
                 if -1 in shape:
                     least, _, most = self._engine.get_tensor_profile_shape(name, 0)
                     tensor.limits = tuple(least), tuple(most)
+                    tensor.spec = replace(spec, most=tuple(most))
                 self.sources.append(tensor)
             else:
                 self.results.append(tensor)

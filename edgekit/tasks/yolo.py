@@ -161,7 +161,7 @@ class Yolo:
         given = [frames] if single else list(frames)  # type: ignore[list-item, arg-type]
         images = [(f if isinstance(f, Frame) else Frame(f)).image for f in given]  # type: ignore[arg-type]
         self.times = {"pre": 0.0, "infer": 0.0, "post": 0.0}
-        step = self._input.shape[0] or len(images) or 1
+        step = self._input.batch_limit or len(images) or 1
         found: list[Detections] = []
         for start in range(0, len(images), step):
             found += self._batch(images[start : start + step])

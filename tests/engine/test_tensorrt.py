@@ -196,6 +196,7 @@ def test_results_outlive_the_engine(machine: FakeCuda, fixed: Path) -> None:
 def test_dynamic_shapes_reuse_buffers(machine: FakeCuda, dynamic: Path) -> None:
     with TensorRTEngine(dynamic) as engine:
         assert str(engine.inputs[0]) == "images ?×3×?×? float32"
+        assert (engine.inputs[0].most, engine.inputs[0].batch_limit) == ((4, 3, 16, 16), 4)
         check(engine, dynamic, images(2, 3, 8, 8))
         assert module().enqueues == 1
         after_first = machine.allocated

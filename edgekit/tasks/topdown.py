@@ -1,0 +1,221 @@
+"""Top-down keypoints: people given by their boxes → crops → engine → keypoints in source pixels.
+
+with open_topdown("edgekit-fastpose") as pose:
+    keypoints = pose(image, detections.xyxy)  # [N, 17, 3]
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.engine import Engine, ShapeRanges, open_engine
+from edgekit.errors import InputError
+from edgekit.ops.heatmaps import mirror
+from edgekit.results import Frame
+from edgekit.tasks.topdown_heads import Head, pick_head
+from edgekit.topology import COCO17, Topology, noted_topology, read_topology
+
+#: People in one engine call where the engine itself sets no bound (AlphaPose's --posebatch).
+MAX_BATCH = 64
+#: Rows that TensorRT tunes for.
+OPT_BATCH = 8
+
+
+def open_topdown(
+    model: str | Path = "edgekit-fastpose",
+    precision: str = "fp16",
+    backend: str = "auto",
+    shapes: ShapeRanges | None = None,
+    **settings: Any,
+) -> TopDown:
+    """Open a pose network and make a `TopDown` of it.
+
+    Args:
+        model, precision, backend: as of `edgekit.open_engine`.
+        shapes: as there; default: 1 to 64 people a call, best for 8.
+        settings: as of `TopDown`.
+    """
+    engine = open_engine(model, precision, backend, shapes or default_shapes(model, backend))
+    try:
+        return TopDown(engine, **settings)
+    except BaseException:
+        engine.close()
+        raise
+
+
+def default_shapes(model: str | Path, backend: str = "auto") -> ShapeRanges | None:
+    """The range that a plan of a top-down network is built with: 1 to 64 people, best for 8.
+
+    None where no plan is to be built (another back end, a plan that is there), and where the model is not of
+    this task or more of it than its batch is dynamic.
+    """
+    from edgekit.engine.choose import tensorrt_missing
+    from edgekit.models import find
+
+    if backend not in ("auto", "tensorrt") or tensorrt_missing() is not None:
+        return None
+    path = find(model)
+    if path.suffix != ".onnx":
+        return None
+    from edgekit.engine.onnx_file import load_model
+    from edgekit.engine.shapes import model_inputs
+
+    graph = load_model(path)
+    inputs = model_inputs(graph)
+    noted = {note.key: note.value for note in graph.metadata_props}.get("task")
+    ours = noted == "topdown" or any(output.name == "heatmaps" for output in graph.graph.output)
+    if not ours or len(inputs) != 1 or inputs[0].shape[0] is not None or None in inputs[0].shape[1:]:
+        return None
+    rest = tuple(n for n in inputs[0].shape[1:] if n is not None)
+    return {inputs[0].name: ((1, *rest), (OPT_BATCH, *rest), (MAX_BATCH, *rest))}
+
+
+class TopDown:
+    """Keypoints of people whose boxes are known.
+
+    The people of a call are one engine call, split only beyond what the engine takes; nobody is no call.
+
+    Args:
+        engine: the network; closed with the task.
+        head: "auto", "heatmap" (AlphaPose's FastPose and its like) or "movenet" (single-pose MoveNet).
+        topology: names of the keypoints, as of `read_topology`; default: the model's own note, COCO's for 17.
+        flip: average with the heat maps of the mirrored crop: a second engine call, some more precision.
+        max_batch: people in one engine call at most.
+
+    Attributes:
+        times: seconds of the last call: "pre", "infer", "post".
+        calls: engine calls of the last call.
+
+    Raises:
+        InputError: the engine is of another kind, or a setting does not fit it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        head: str = "auto",
+        topology: str | Path | Topology | None = None,
+        flip: bool = False,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
+        if max_batch < 1:
+            raise InputError(f"max_batch={max_batch} lets nobody in; give 1 or more.")
+        self.engine = engine
+        self.head: Head = pick_head(engine, head)
+        self.batch = min(self.head.input.batch_limit or max_batch, max_batch)
+        self.topology = _topology(topology, engine.metadata, self.head.count)
+        self.names, self.skeleton = self.topology.keypoints, self.topology.skeleton
+        if flip and not self.head.mirrors:
+            raise InputError(f"flip works on heat maps; a {self.head.name} network has none.")
+        self.flip = flip
+        self.times = {"pre": 0.0, "infer": 0.0, "post": 0.0}
+        self.calls = 0
+
+    def __call__(self, image: Frame | NDArray[np.uint8], xyxy: NDArray) -> NDArray[np.float32]:
+        """Keypoints of the people of one picture.
+
+        Args:
+            image: a frame, or uint8 [H, W, 3] BGR.
+            xyxy: [N, 4] their boxes in its pixels.
+
+        Returns:
+            float32 [N, K, 3]: x, y in its pixels, and the score.
+        """
+        return self.many([image], [xyxy])[0]
+
+    def many(
+        self, images: Sequence[Frame | NDArray[np.uint8]], xyxy: Sequence[NDArray]
+    ) -> list[NDArray[np.float32]]:
+        """As a call for each picture, the people of all of them in as few engine calls as they fit."""
+        boxes = [np.asarray(some, np.float32).reshape(-1, 4) for some in xyxy]
+        pictures = [image.image if isinstance(image, Frame) else Frame(image).image for image in images]
+        owners = [p for p, some in zip(pictures, boxes, strict=True) for _ in range(len(some))]
+        rows = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
+        self.times, self.calls = {"pre": 0.0, "infer": 0.0, "post": 0.0}, 0
+        found = np.zeros((len(rows), self.head.count, 3), np.float32)
+        for start in range(0, len(rows), self.batch):
+            part = slice(start, start + self.batch)
+            found[part] = self._batch(owners[part], rows[part])
+        ends = np.cumsum([len(some) for some in boxes])
+        return [found[end - len(some) : end] for end, some in zip(ends, boxes, strict=True)]
+
+    def _batch(self, images: Sequence[NDArray[np.uint8]], xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+        start = time.perf_counter()
+        feeds, boxes = self.preprocess(images, xyxy)
+        ready = time.perf_counter()
+        outputs = self.infer(feeds)
+        inferred = time.perf_counter()
+        found = self.postprocess(outputs, boxes)
+        self.times["pre"] += ready - start
+        self.times["infer"] += inferred - ready
+        self.times["post"] += time.perf_counter() - inferred
+        return found
+
+    def preprocess(
+        self, images: Sequence[NDArray[np.uint8]], xyxy: NDArray
+    ) -> tuple[dict[str, NDArray], NDArray[np.float32]]:
+        """Crop one person a row; the tensor is a buffer that the next call overwrites.
+
+        Args:
+            images: for each box its picture, uint8 [H, W, 3] BGR.
+            xyxy: [N, 4], no more than `batch`.
+
+        Returns:
+            The feeds, and float32 [N, 4]: what was cropped, in source pixels.
+        """
+        tensor, boxes = self.head.crops(images, xyxy)
+        return {self.head.input.name: tensor}, boxes
+
+    def infer(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """Run the engine; with `flip`, once more on the mirrored crops, and average."""
+        outputs = self.engine(feeds)
+        self.calls += 1
+        if not self.flip:
+            return outputs
+        name = self.head.output.name
+        plain = np.array(outputs[name])  # the next call writes over it
+        turned = {key: np.ascontiguousarray(tensor[..., ::-1]) for key, tensor in feeds.items()}
+        again = mirror(self.engine(turned)[name], self.topology.flip)
+        self.calls += 1
+        return {name: (plain + again) / plain.dtype.type(2)}
+
+    def postprocess(self, outputs: Mapping[str, NDArray], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Decode as many rows as there are boxes, into source pixels: float32 [N, K, 3]."""
+        name = self.head.output.name
+        if name not in outputs:
+            raise InputError(f"the outputs {list(outputs)} lack {name!r}.")
+        return self.head.decode(outputs[name][: len(boxes)], boxes)
+
+    def close(self) -> None:
+        """Close the engine."""
+        self.engine.close()
+
+    def __enter__(self) -> TopDown:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _topology(given: str | Path | Topology | None, metadata: Mapping[str, str], count: int) -> Topology:
+    """The keypoints' names: as given, as noted, or COCO's."""
+    topology = noted_topology(metadata) if given is None else read_topology(given)
+    if topology is None and count == len(COCO17):
+        topology = COCO17
+    if topology is None:
+        raise InputError(f"the model has {count} keypoints and does not say which; give topology=.")
+    if len(topology) != count:
+        raise InputError(
+            f"the topology {topology.name!r} has {len(topology)} keypoints, the model {count}; give its own."
+        )
+    return topology
