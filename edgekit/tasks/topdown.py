@@ -44,10 +44,20 @@ def open_topdown(
     """
     engine = open_engine(model, precision, backend, shapes or default_shapes(model, backend))
     try:
-        return TopDown(engine, **settings)
+        return topdown_on(engine, model, **settings)
     except BaseException:
         engine.close()
         raise
+
+
+def topdown_on(engine: Engine, model: str | Path, **settings: Any) -> TopDown:
+    """A `TopDown` around the open engine of `model`; what the shelf knows of its keypoints is used."""
+    from edgekit.models import models
+
+    one = models().get(str(model))
+    if one is not None and one.topology and settings.get("topology") is None:
+        settings = {**settings, "topology": one.topology}
+    return TopDown(engine, **settings)
 
 
 def default_shapes(model: str | Path, backend: str = "auto") -> ShapeRanges | None:
