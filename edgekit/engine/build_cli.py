@@ -38,11 +38,14 @@ def add_parser(subparsers: Any) -> None:
 def run_build(args: argparse.Namespace) -> int:
     """Build and print a table; returns the exit code."""
     from edgekit.engine.build import build
-    from edgekit.engine.int8 import recipe_of
+    from edgekit.engine.int8 import calibrated_with
     from edgekit.engine.shapes import parse_shapes
     from edgekit.models import find
 
     path = find(args.model)
+    pictures, recipe = None, None
+    if args.calibration:
+        pictures, recipe = calibrated_with(args.model, path, args.calibration)
     plan = build(
         path,
         args.precision,
@@ -50,8 +53,8 @@ def run_build(args: argparse.Namespace) -> int:
         target=args.target,
         workspace=args.workspace,
         dla=args.dla,
-        calibration=args.calibration,
-        preprocess=recipe_of(args.model, path) if args.calibration else None,
+        calibration=pictures,
+        preprocess=recipe,
         timing_cache=not args.no_timing_cache,
         progress=not args.quiet,
         force=args.force,

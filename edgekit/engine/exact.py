@@ -110,10 +110,9 @@ def _plan(
     model: str | Path, path: Path, precision: str, shapes: ShapeRanges, calibration: Path | str | None
 ) -> Engine:
     from edgekit.engine.build import build
-    from edgekit.engine.int8 import recipe_of, sample_pictures
+    from edgekit.engine.int8 import calibrated_with
     from edgekit.engine.tensorrt import TensorRTEngine
 
-    pictures = (calibration or sample_pictures()) if precision == "int8" else None
-    recipe = recipe_of(model, path) if pictures else None
+    pictures, recipe = calibrated_with(model, path, calibration) if precision == "int8" else (None, None)
     plan = build(path, precision, shapes, calibration=pictures, preprocess=recipe)
     return TensorRTEngine(plan.path, why=plan.reason)

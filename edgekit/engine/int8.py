@@ -16,8 +16,9 @@ from edgekit.engine import calibration as cal
 from edgekit.engine.exact import filled_shape
 from edgekit.engine.onnx_file import load_model
 from edgekit.engine.plan import write_all
+from edgekit.engine.pose_inputs import CropInput, Described, TrtPoseInput, crop_input, people_in
 from edgekit.engine.precision import INT8_NOTE, precision_of, to_int8
-from edgekit.engine.shapes import model_inputs, specs
+from edgekit.engine.shapes import model_inputs
 from edgekit.errors import EdgekitError, InputError
 from edgekit.files import PACKAGE, data_dir, sha256
 from edgekit.limits import read_text
@@ -56,8 +57,8 @@ def quantised(path: Path, *, like: str | Path | None = None, calibration: Path |
     model = load_model(path)
     if precision_of(model) == "int8":
         return path
-    pictures = cal.pictures(calibration or sample_pictures())
-    recipe = recipe_of(like or path, path)
+    folder, recipe = calibrated_with(like or path, path, calibration)
+    pictures = cal.pictures(folder)
     parts = [sha256(path), cal.digest(pictures), repr(recipe), str(_reduce_range()), str(RECIPE)]
     digest = hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
     kept = data_dir() / "built" / "int8" / f"{path.stem}-int8.{digest}.onnx"
@@ -71,6 +72,7 @@ def quantised(path: Path, *, like: str | Path | None = None, calibration: Path |
     if not inside:
         raise InputError(f"ONNX Runtime has no int8 kernel for any layer of {path.name}.")
     source = "frames of the sample clip" if calibration is None else f"pictures of {Path(calibration).name}"
+    source = f"people in {source}" if isinstance(recipe, CropInput) else source
     entry = made.metadata_props.add()
     entry.key = INT8_NOTE
     entry.value = (
@@ -103,22 +105,57 @@ def sample_pictures() -> Path:
     return folder
 
 
-def recipe_of(model: str | Path, path: Path) -> cal.Recipe:
-    """How a model wants its pictures: by the shelf, else by the head its output has, else as most do."""
+def calibrated_with(
+    model: str | Path, path: Path, calibration: Path | str | None = None
+) -> tuple[Path, cal.Recipe | cal.Preprocess]:
+    """The folder of pictures that calibrate a model, and how they become its input.
+
+    Args:
+        model: as given, by name or path.
+        path: its ONNX file.
+        calibration: folder of whole pictures; default: frames of the sample clip. For a top-down pose
+            network the people in them are cut out.
+
+    Raises:
+        InputError: the folder holds no pictures, or no people where those are wanted.
+    """
+    folder, recipe = Path(calibration or sample_pictures()), recipe_of(model, path)
+    if not isinstance(recipe, CropInput):
+        return folder, recipe
+    spec = cal.picture_input(model_inputs(load_model(path)), {})
+    if spec.shape[2] is None or spec.shape[3] is None:
+        raise InputError(f"{path.name} leaves the size of its crops open; export it with a fixed one.")
+    return people_in(folder, (spec.shape[2], spec.shape[3])), recipe
+
+
+def recipe_of(model: str | Path, path: Path) -> cal.Recipe | cal.Preprocess:
+    """How a model wants its pictures: by the shelf, else by its notes and outputs, else as most do."""
     from edgekit.models import models
+    from edgekit.tasks.choose import kind_of
+
+    for one in models().values():
+        yolo = one.recipe not in ("trtpose", "topdown")
+        if yolo and (str(model) == one.name or Path(model) == one.path):
+            style = one.recipe if one.recipe in ("yolox", "darknet") else "ultralytics"
+            return cal.Recipe(style, one.pad, one.colour == "RGB", one.recipe != "yolox")
+    file = Described.of(load_model(path))
+    kind = kind_of(model, file)  # type: ignore[arg-type]
+    if kind == "topdown":
+        return crop_input(file.metadata)
+    if kind == "trtpose":
+        return TrtPoseInput(str(model), file)
+    return _yolo_recipe(file)
+
+
+def _yolo_recipe(file: Described) -> cal.Recipe:
     from edgekit.tasks import yolo_heads
     from edgekit.tasks.yolo_settings import input_size, noted_names
 
-    for one in models().values():
-        if str(model) == one.name or Path(model) == one.path:
-            style = one.recipe if one.recipe in ("yolox", "darknet") else "ultralytics"
-            return cal.Recipe(style, one.pad, one.colour == "RGB", one.recipe != "yolox")
-    file = load_model(path)
-    notes = _notes(file)
     try:
-        size = input_size(model_inputs(file)[0], None, notes)
-        output = yolo_heads.pick_output(specs(file.graph.output))
-        head = yolo_heads.recognise(output, size, notes, "auto", len(noted_names(notes)))
+        size = input_size(file.inputs[0], None, file.metadata)
+        output = yolo_heads.pick_output(file.outputs)
+        names = noted_names(file.metadata)
+        head = yolo_heads.recognise(output, size, file.metadata, "auto", len(names))
     except (EdgekitError, IndexError, ValueError):  # no YOLO
         return cal.Recipe()
     return cal.Recipe(head.style, None, head.rgb, head.unit)
