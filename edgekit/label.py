@@ -1,0 +1,352 @@
+"""Pose labels for pictures nobody has labelled, made by models that look at each person several times.
+
+A label that is wrong teaches worse than one that is missing. So every person is looked at in several views
+(as is, mirrored, in crops of other sizes); a keypoint counts as sure when its mean score is high and the
+views agree on its place, and what is not sure is masked instead of guessed.
+
+with open_yolo("edgekit-person", score=0.15) as detector, open_topdown("edgekit-fastpose") as pose:
+    labels = Labeller(pose, detector)(image)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.tasks.topdown import TopDown
+    from edgekit.tasks.trtpose import TrtPose
+    from edgekit.tasks.yolo import Yolo
+
+#: What a person covers of its box, where nobody drew the outline: the mean of COCO's people.
+AREA = 0.53
+#: Views in their order: what the box is scaled by (0.84 makes the usual crop of 1.25 boxes one
+#: of 1.05), whether the picture is mirrored, and whether the box's surroundings are seen in spite of `margin`.
+VIEWS = (
+    (1.0, False, False),
+    (1.0, True, False),
+    (0.84, True, False),
+    (0.84, False, False),
+    (0.8, False, True),
+    (0.8, True, True),
+)
+#: Overlap (IoU) from which two boxes are one person, and the share inside a known box likewise.
+SAME, INSIDE = 0.4, 0.8
+#: A keypoint farther outside of its box than this share of the box belongs to somebody else.
+BEYOND = 0.1
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of one picture, N people and regions.
+
+    Attributes:
+        xyxy: float32 [N, 4] boxes in pixels.
+        score: float32 [N], the detector's; 1 for boxes that were given.
+        keypoints: float32 [N, K, 3] x, y in pixels and mean score; zeros where nobody looked.
+        agreement: float32 [N, K], how alike the views are, 0 to 1 (mean OKS of the point between views).
+        sure: bool [N, K]; false keypoints are masked.
+        crowd: bool [N]; a region with people of whom no pose is sure: neither a person nor background.
+    """
+
+    xyxy: NDArray[np.float32]
+    score: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
+    agreement: NDArray[np.float32]
+    sure: NDArray[np.bool_]
+    crowd: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What counts as sure.
+
+    Attributes:
+        score: lowest detector score of a person; weaker ones become regions that are ignored.
+        sure: lowest mean score of a keypoint.
+        agree: lowest agreement of the views on a keypoint.
+        least: sure keypoints that a person needs; with fewer it becomes an ignored region.
+        smallest: longer side in pixels below which a person is ignored unseen.
+    """
+
+    score: float = 0.4
+    sure: float = 0.2
+    agree: float = 0.5
+    least: int = 3
+    smallest: float = 32.0
+
+    def __post_init__(self) -> None:
+        for name in ("score", "sure", "agree"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InputError(f"{name}={getattr(self, name)} is not between 0 and 1.")
+        if self.least < 1:
+            raise InputError(f"least={self.least} would keep people without a keypoint; give 1 or more.")
+
+
+class Labeller:
+    """Labels the people of a picture.
+
+    Args:
+        pose: a top-down network, or TrtPose.
+        detector: finds the people of a top-down network; TrtPose finds its own, and a detector besides
+            shows which people it missed. It should be opened with a low score, as the weak ones are ignored.
+        limits: what counts as sure.
+        views: how often each person is looked at, 1 to 6 (TrtPose: 1 or 2); from 2 on, keypoints that the
+            mirrored picture puts elsewhere are masked.
+        margin: what a top-down network sees around the box, as a share of its longer side (half on each
+            side); the rest is black, which keeps neighbours out of it. None: everything its crop holds.
+
+    Raises:
+        InputError: a setting does not fit.
+    """
+
+    def __init__(
+        self,
+        pose: TopDown | TrtPose,
+        detector: Yolo | None = None,
+        *,
+        limits: Limits | None = None,
+        views: int = 2,
+        margin: float | None = None,
+    ) -> None:
+        from edgekit.tasks.topdown import TopDown
+
+        self.topdown = isinstance(pose, TopDown)
+        most = len(VIEWS) if self.topdown else 2
+        if not 1 <= views <= most:
+            raise InputError(f"views={views} is not between 1 and {most} for this pose model.")
+        if margin is not None and (margin < 0 or not self.topdown):
+            raise InputError(f"margin={margin} must be 0 or more, and is for top-down pose models only.")
+        self.pose: Any = pose
+        self.detector, self.limits = detector, limits or Limits()
+        self.views, self.margin = VIEWS[:views], margin
+        self.topology = pose.topology
+
+    def __call__(self, image: NDArray[np.uint8], boxes: NDArray | None = None) -> Labels:
+        """Label one picture.
+
+        Args:
+            image: uint8 [H, W, 3] BGR.
+            boxes: [N, 4] people that are known (x1 y1 x2 y2 pixels); whom the detector finds besides is
+                ignored. Top-down networks only.
+
+        Raises:
+            InputError: there are neither boxes nor a detector for a top-down network.
+        """
+        found, score = self._detect(image)
+        if not self.topdown:
+            if boxes is not None:
+                raise InputError("given boxes are for top-down pose models; TrtPose finds people itself.")
+            return self._bottom_up(image, found, score)
+        if boxes is None:
+            if self.detector is None:
+                raise InputError("a top-down pose model needs a detector, or boxes.")
+            people = score >= self.limits.score
+            xyxy, sureness, others, weak = found[people], score[people], found[~people], score[~people]
+        else:
+            xyxy = np.asarray(boxes, np.float32).reshape(-1, 4)
+            sureness = np.ones(len(xyxy), np.float32)
+            new = ~known(found, xyxy)
+            others, weak = found[new], score[new]
+        large = (xyxy[:, 2:] - xyxy[:, :2]).max(axis=1, initial=0) >= self.limits.smallest
+        others = np.concatenate([xyxy[~large], others])
+        weak = np.concatenate([sureness[~large], weak])
+        xyxy, sureness = xyxy[large], sureness[large]
+        looks = np.stack([self._look(image, xyxy, *view) for view in self.views])
+        keypoints, agreement = settle(looks, xyxy, self.topology.sigmas)
+        return self._judge(xyxy, sureness, keypoints, agreement, others, weak)
+
+    def _detect(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        if self.detector is None:
+            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        found = self.detector(image)
+        return found.xyxy, found.score
+
+    def _look(
+        self, image: NDArray[np.uint8], xyxy: NDArray[np.float32], scale: float, mirrored: bool, whole: bool
+    ) -> NDArray[np.float32]:
+        """Keypoints [N, K, 3] of one view."""
+        parts, corners, boxes = [], [], []
+        for box in xyxy:
+            part, corner = (image, np.zeros(2, np.int64)) if whole else self._part(image, box)
+            place = _scaled(box, scale) - np.tile(corner, 2)
+            if mirrored:
+                part = np.ascontiguousarray(part[:, ::-1])
+                place = np.array([part.shape[1] - place[2], place[1], part.shape[1] - place[0], place[3]])
+            parts.append(part)
+            corners.append(corner)
+            boxes.append(place[None])
+        found = self.pose.many(parts, boxes)
+        points = np.concatenate([np.zeros((0, len(self.topology), 3), np.float32), *found])
+        for row, part, corner in zip(points, parts, corners, strict=True):
+            if mirrored:
+                row[:] = _mirrored(row, part.shape[1], self.topology.flip)
+            row[:, :2] += corner
+        return points
+
+    def _part(self, image: NDArray[np.uint8], box: NDArray[np.float32]) -> tuple[NDArray, NDArray[np.int64]]:
+        """What of the picture the network may see of one person, and its corner."""
+        if self.margin is None:
+            return image, np.zeros(2, np.int64)
+        reach = float((box[2:] - box[:2]).max()) * self.margin / 2
+        high, wide = image.shape[:2]
+        left, top = (int(v) for v in np.clip(box[:2] - reach, 0, [wide - 1, high - 1]))
+        right, bottom = int(max(left + 1, box[2] + reach)), int(max(top + 1, box[3] + reach))
+        return image[top:bottom, left:right], np.array([left, top])
+
+    def _bottom_up(
+        self, image: NDArray[np.uint8], found: NDArray[np.float32], score: NDArray[np.float32]
+    ) -> Labels:
+        """TrtPose's people; those that only the mirrored picture or only the detector shows are ignored."""
+        plain = self.pose(image).keypoints
+        xyxy = around(plain, image.shape)
+        looks, missed = plain[None], np.zeros((0, 4), np.float32)
+        if len(self.views) > 1:
+            turned = self.pose(np.ascontiguousarray(image[:, ::-1])).keypoints.copy()
+            for row in turned:
+                row[:] = _mirrored(row, image.shape[1], self.topology.flip)
+            partner, alone = pair(plain, turned, xyxy, self.topology.sigmas)
+            looks = np.stack([plain, partner])
+            missed = around(turned[alone], image.shape)
+        keypoints, agreement = settle(looks, xyxy, self.topology.sigmas)
+        missed = missed[~known(missed, xyxy)]
+        new = ~known(found, np.concatenate([xyxy, missed]))
+        others = np.concatenate([missed, found[new]])
+        weak = np.concatenate([np.zeros(len(missed), np.float32), score[new]])
+        return self._judge(xyxy, np.ones(len(xyxy), np.float32), keypoints, agreement, others, weak)
+
+    def _judge(
+        self,
+        xyxy: NDArray[np.float32],
+        score: NDArray[np.float32],
+        keypoints: NDArray[np.float32],
+        agreement: NDArray[np.float32],
+        others: NDArray[np.float32],
+        weak: NDArray[np.float32],
+    ) -> Labels:
+        """Sure keypoints and people; `others` are regions that nobody looked at, `weak` their scores."""
+        limits, count = self.limits, len(others)
+        slack = (xyxy[:, 2:] - xyxy[:, :2])[:, None] * np.float32(BEYOND)
+        low, high = xyxy[:, None, :2] - slack, xyxy[:, None, 2:] + slack
+        inside = ((keypoints[..., :2] >= low) & (keypoints[..., :2] <= high)).all(axis=2)
+        given = keypoints[..., 2]
+        sure = (given >= limits.sure) & (given > 0) & (agreement >= limits.agree) & inside
+        crowd = sure.sum(axis=1) < limits.least
+        blank = np.zeros((count, *keypoints.shape[1:]), np.float32)
+        return Labels(
+            np.concatenate([xyxy, others]),
+            np.concatenate([score, weak]),
+            np.concatenate([keypoints, blank]),
+            np.concatenate([agreement, blank[..., 2]]),
+            np.concatenate([sure, blank[..., 2] > 0]),
+            np.concatenate([crowd, np.ones(count, bool)]),
+        )
+
+
+def nearness(a: NDArray, b: NDArray, areas: NDArray, sigmas: NDArray) -> NDArray[np.float64]:
+    """OKS of single keypoints, 0 to 1: exp(−d² / 2 (2σ)² area), as COCO has it; 0 where one is not found.
+
+    Args:
+        a, b: [..., K, 3] x, y, score.
+        areas: [...] of the people in pixels.
+    """
+    spread = 2 * (2 * sigmas) ** 2 * np.maximum(areas, 1.0)[..., None]
+    distance = ((a[..., :2].astype(np.float64) - b[..., :2]) ** 2).sum(axis=-1)
+    return np.exp(-distance / spread) * (a[..., 2] > 0) * (b[..., 2] > 0)
+
+
+def settle(
+    looks: NDArray[np.float32], xyxy: NDArray[np.float32], sigmas: NDArray
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One answer of several views: the place that most views are near, and how much they agree.
+
+    Args:
+        looks: float32 [V, N, K, 3].
+        xyxy: float32 [N, 4].
+        sigmas: [K] of OKS.
+
+    Returns:
+        float32 [N, K, 3]: the mean of the views, each weighted by its score and its OKS to the view that the
+        others are nearest to, with their mean score; float32 [N, K]: mean OKS between two views, 1 where
+        there is one view.
+    """
+    count = len(looks)
+    areas = AREA * (xyxy[:, 2:] - xyxy[:, :2]).astype(np.float64).prod(axis=1)
+    near = nearness(looks[:, None], looks[None], areas, sigmas)  # [V, V, N, K]
+    votes = near * looks[None, ..., 2]
+    best = votes.sum(axis=1).argmax(axis=0)  # [N, K], the view
+    weight = np.take_along_axis(votes, best[None, None], axis=0)[0]  # [V, N, K]
+    total = weight.sum(axis=0)
+    place = (looks[..., :2] * weight[..., None]).sum(axis=0) / np.maximum(total, 1e-12)[..., None]
+    place = np.where((total > 0)[..., None], place, looks[0, ..., :2])
+    keypoints = np.concatenate([place, looks[..., 2:].mean(axis=0)], axis=2).astype(np.float32)
+    if count == 1:
+        return looks[0].copy(), np.ones(looks.shape[1:3], np.float32)
+    apart = near.sum(axis=(0, 1)) - near[np.arange(count), np.arange(count)].sum(axis=0)
+    return keypoints, (apart / (count * (count - 1))).astype(np.float32)
+
+
+def pair(
+    a: NDArray[np.float32], b: NDArray[np.float32], xyxy: NDArray[np.float32], sigmas: NDArray
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """For each pose of `a` the likest of `b`, each used once (zeros where none is like it), and the unused.
+
+    Args:
+        a: float32 [N, K, 3] with boxes xyxy [N, 4].
+        b: float32 [M, K, 3].
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    areas = AREA * (xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1)
+    like = nearness(a[:, None], b[None], areas[:, None], sigmas).mean(axis=2)
+    rows, columns = linear_sum_assignment(-like)
+    good = like[rows, columns] > 0
+    rows, columns = rows[good], columns[good]
+    partner = np.zeros_like(a)
+    partner[rows] = b[columns]
+    return partner, np.setdiff1d(np.arange(len(b)), columns)
+
+
+def known(boxes: NDArray[np.float32], people: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """bool [N]: boxes that are one of the people already, or lie mostly inside of one."""
+    if not len(boxes) or not len(people):
+        return np.zeros(len(boxes), bool)
+    low = np.maximum(boxes[:, None, :2], people[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], people[None, :, 2:])
+    common = np.maximum(high - low, 0).prod(axis=2)
+    own = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 1e-9)[:, None]
+    theirs = (people[:, 2:] - people[:, :2]).prod(axis=1)[None]
+    return ((common / (own + theirs - common) > SAME) | (common / own > INSIDE)).any(axis=1)
+
+
+def around(keypoints: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """float32 [N, 4]: boxes around the found keypoints, a tenth of the longer side wider, in the picture."""
+    boxes = np.zeros((len(keypoints), 4), np.float32)
+    for box, points in zip(boxes, keypoints, strict=True):
+        found = points[points[:, 2] > 0, :2]
+        if len(found):
+            low, high = found.min(axis=0), found.max(axis=0)
+            slack = max(1.0, 0.1 * float((high - low).max()))
+            box[:] = *np.maximum(low - slack, 0), *np.minimum(high + slack, [shape[1], shape[0]])
+    return boxes
+
+
+def _scaled(box: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
+    centre = (box[:2].astype(np.float64) + box[2:]) / 2
+    half = (box[2:].astype(np.float64) - box[:2]) / 2 * scale
+    return np.concatenate([centre - half, centre + half])
+
+
+def _mirrored(points: NDArray[np.float32], width: int, flip: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Keypoints of a mirrored picture as of the picture itself."""
+    back = points[flip].copy()
+    back[:, 0] = np.where(back[:, 2] > 0, width - 1 - back[:, 0], back[:, 0])
+    return back
