@@ -29,8 +29,10 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch each have their own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path} is not a PyTorch weights file, or is cut short ({reason[:160]}).") from error
+        raise InputError(
+            f"{path} is not a PyTorch weights file, is cut short, or holds more than weights "
+            f"({type(error).__name__})."
+        ) from error
     if not isinstance(found, Mapping) or not found:
         raise InputError(f"{path} holds a {type(found).__name__}, not a state dict of weights.")
     return dict(found)
