@@ -68,7 +68,9 @@ def open_task(
         model, precision, backend, shapes: as of `edgekit.open_engine`.
         settings: of that task.
     """
-    engine = open_engine(model, precision, backend, shapes)
+    from edgekit.tasks.topdown import default_shapes
+
+    engine = open_engine(model, precision, backend, shapes or default_shapes(model, backend))
     try:
         return task_on(engine, model, **settings)
     except BaseException:
