@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: What a person covers of its box, where nobody drew the outline: the mean of COCO's people.
 AREA = 0.53
 #: Views in their order: what the box is scaled by (0.84 makes the usual crop of 1.25 boxes one
-#: of 1.05), whether the picture is mirrored, and whether the box's surroundings are seen in spite of `margin`.
+#: of 1.05), whether the picture is mirrored, whether the surroundings are seen in spite of `margin`.
 VIEWS = (
     (1.0, False, False),
     (1.0, True, False),

@@ -1,0 +1,298 @@
+"""`edgekit label`: pose labels for the user's own pictures, in COCO's form."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.label import Labeller
+    from edgekit.label_file import LabelFile, Sheet
+
+#: Detector score from which somebody may be there, so that the place is no background.
+WEAK = 0.15
+#: What a row of the list of pictures is: where the picture is or will be, the picture, the known boxes.
+Item = tuple[Path, NDArray[np.uint8], "NDArray[np.float32] | None"]
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `label`."""
+    parser = subparsers.add_parser(
+        "label",
+        help="label your own pictures with poses (COCO keypoints)",
+        description="Let a detector and a pose model label pictures; what is not sure is masked. Look at "
+        "the sheet of labelled pictures before you train on them.",
+    )
+    parser.add_argument("pictures", help="folder, picture, video, or a .txt that lists pictures line by line")
+    parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="labels.json to write")
+    parser.add_argument(
+        "--pose", default="edgekit-fastpose", help="pose model, top-down or TrtPose: name, .onnx or .plan"
+    )
+    parser.add_argument("--detector", default="edgekit-person", help="any YOLO, or none (TrtPose needs none)")
+    parser.add_argument(
+        "--classes", nargs="+", help="classes of the detector that are labelled (default: person, or all)"
+    )
+    parser.add_argument(
+        "--boxes",
+        metavar="DATASET",
+        help="known boxes of the same pictures (YOLO or COCO); whom the detector finds besides is ignored",
+    )
+    for name, default, words in (
+        ("score", 0.4, "lowest detector score of a person; the weaker are ignored"),
+        ("sure", 0.2, "lowest score of a keypoint"),
+        ("agree", 0.5, "how much the views must agree on a keypoint, 0 to 1"),
+    ):
+        parser.add_argument(f"--{name}", type=float, default=default, help=f"{words} (default {default})")
+    parser.add_argument("--least", type=int, default=3, help="sure keypoints a person needs (default 3)")
+    parser.add_argument(
+        "--smallest",
+        type=float,
+        default=32,
+        metavar="PX",
+        help="longer side of a person at least (default 32)",
+    )
+    parser.add_argument(
+        "--views",
+        type=int,
+        default=2,
+        help="how often each person is looked at: 2 with its mirror image (default), up to 6 top-down",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        help="black out what is farther from a person's box than half this share of it (default: keep all)",
+    )
+    parser.add_argument(
+        "--every", type=int, default=10, metavar="N", help="of a video every Nth frame (default 10)"
+    )
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "int8"))
+    parser.add_argument("--backend", default="auto", help="auto, tensorrt, onnxruntime[-cpu|-cuda]")
+    parser.add_argument(
+        "--sheet", type=int, default=24, metavar="N", help="pictures on the sheet (0: no sheet)"
+    )
+    more = parser.add_mutually_exclusive_group()
+    more.add_argument("--force", action="store_true", help="write over labels that are there")
+    more.add_argument("--add", action="store_true", help="add the pictures that an existing file lacks")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Label, write, say what was kept; returns the exit code."""
+    from edgekit.label_file import LabelFile, Sheet
+
+    check(args)
+    bad: list[str] = []
+    items = pictures(args, bad)
+    with ExitStack() as stack:
+        labeller, info = open_labeller(args, stack)
+        file = LabelFile(args.out, labeller.topology, info)
+        if args.add and args.out.exists():
+            file.resume()
+        sheet = Sheet(args.sheet)
+        finished = label(items(file), labeller, file, sheet)
+    if not file.images:
+        if not finished:
+            return 130
+        raise InputError(
+            f"{args.pictures}: no picture could be read; the first: {bad[0] if bad else 'none'}."
+        )
+    file.write(finished)
+    shown = args.out.with_suffix(".jpg")
+    drawn = sheet.write(shown)
+    sys.stdout.write("\n".join(summary(file, shown if drawn else None)) + "\n")
+    for words in bad[:5]:
+        sys.stderr.write(f"edgekit: left out: {words}\n")
+    if len(bad) > 5:
+        sys.stderr.write(f"edgekit: and {len(bad) - 5} more\n")
+    if not finished:
+        sys.stderr.write(f"edgekit: interrupted; {args.out} has what was labelled, --add goes on\n")
+        return 130
+    return 4 if bad else 0
+
+
+def check(args: argparse.Namespace) -> None:
+    """InputError for what can be told before any model is opened."""
+    if args.every < 1:
+        raise InputError(f"--every {args.every} takes no frame; give 1 or more.")
+    if args.sheet < 0:
+        raise InputError(f"--sheet {args.sheet} is below 0.")
+    if args.out.suffix != ".json":
+        raise InputError(f"--out {args.out} is no .json; give the file to write.")
+    if args.out.exists() and not (args.force or args.add):
+        raise InputError(f"{args.out} exists; --add adds to it, --force writes over it.")
+    if args.out.is_dir() or args.out.parent.is_file():
+        raise InputError(f"--out {args.out} is no place for a file.")
+
+
+def pictures(args: argparse.Namespace, bad: list[str]) -> Any:
+    """What gives the pictures that a file lacks, one by one; what cannot be read is told in `bad`.
+
+    Raises:
+        InputError: there are none, or no boxes for them.
+    """
+    from edgekit.camera.pictures import PICTURES, picture_paths, read_picture
+
+    path = Path(args.pictures).expanduser()
+    known = known_boxes(args.boxes) if args.boxes else None
+    if path.is_file() and path.suffix.lower() not in (*PICTURES, ".txt"):
+        if known is not None:
+            raise InputError("--boxes is for pictures; a video has none.")
+        return lambda file: video_frames(path, args.every, file)
+    paths = listed(path) if path.suffix.lower() == ".txt" else picture_paths(path)
+    if not paths:
+        raise InputError(
+            f"{path} holds no pictures and is no video; known endings are {', '.join(PICTURES)}."
+        )
+    if known is not None and not any(p.stem in known for p in paths):
+        raise InputError(
+            f"--boxes {args.boxes} knows none of the pictures of {path}; names must be the same."
+        )
+
+    def read(file: LabelFile) -> Iterator[Item]:
+        for one in paths:
+            if file.has(one):
+                continue
+            try:
+                image = read_picture(one)
+            except InputError as error:
+                bad.append(str(error))
+                continue
+            boxes = None
+            if known is not None:
+                sides = np.tile(image.shape[1::-1], 2)
+                boxes = (known.get(one.stem, np.zeros((0, 4))) * sides).astype(np.float32)
+            yield one, image, boxes
+
+    return read
+
+
+def listed(path: Path) -> list[Path]:
+    """The pictures of a list; relative ones are looked for from the list's folder."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a list of pictures: {error}.") from error
+    return [path.parent / line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def known_boxes(data: str) -> dict[str, NDArray[np.float64]]:
+    """By a picture's name without suffix: boxes [N, 4] as shares of its sides."""
+    from edgekit.evaluate.data import read_data
+
+    return {p.path.stem: np.asarray(p.boxes[~p.ignore], np.float64) for p in read_data(data).pictures}
+
+
+def video_frames(path: Path, every: int, file: LabelFile) -> Iterator[Item]:
+    """Every Nth frame, which is saved in images/ beside the labels and labelled as saved."""
+    import cv2
+
+    from edgekit.camera import open_source
+    from edgekit.camera.pictures import read_picture
+    from edgekit.label_file import write_whole
+
+    with open_source(path) as source:
+        for frame in source:
+            place = file.path.parent / "images" / f"{path.stem}_{frame.index:06d}.jpg"
+            if frame.index % every or file.has(place):
+                continue
+            if not place.exists():
+                data = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+                write_whole(place, data.tobytes())
+            yield place, read_picture(place), None
+
+
+def open_labeller(args: argparse.Namespace, stack: ExitStack) -> tuple[Labeller, dict[str, Any]]:
+    """The models in a Labeller, closed with the stack, and what the file says of them."""
+    from edgekit import __version__
+    from edgekit.engine import open_engine
+    from edgekit.files import sha256
+    from edgekit.label import Labeller, Limits
+    from edgekit.models import find
+    from edgekit.tasks.choose import kind_of
+    from edgekit.tasks.topdown import TopDown, default_shapes
+
+    limits = Limits(args.score, args.sure, args.agree, args.least, args.smallest)
+    detector = None
+    if args.detector != "none":
+        from edgekit.tasks.yolo import open_yolo
+
+        low = min(WEAK, args.score)
+        detector = stack.enter_context(open_yolo(args.detector, args.precision, args.backend, score=low))
+        named = list(detector.names or ())
+        detector.classes = args.classes or (["person"] if "person" in named else None)
+    engine = open_engine(args.pose, args.precision, args.backend, default_shapes(args.pose, args.backend))
+    stack.callback(engine.close)
+    kind = kind_of(args.pose, engine)
+    pose: Any
+    if kind == "trtpose":
+        from edgekit.tasks.trtpose import TrtPose
+
+        pose = TrtPose(engine)
+    elif kind == "topdown":
+        pose = TopDown(engine)
+    else:
+        raise InputError(f"{args.pose} is no pose model but {kind}; give a top-down one or a TrtPose.")
+    labeller = Labeller(pose, detector, limits=limits, views=args.views, margin=args.margin)
+    used = {"pose": args.pose} | ({"detector": args.detector} if detector else {})
+    info = {
+        "description": "Labels made by models (edgekit label); keypoints with v=0 are unknown, not absent.",
+        "version": f"edgekit {__version__}",
+        "date_created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "models": {
+            role: {"name": Path(name).name, "sha256": sha256(find(name)), "precision": engine.precision}
+            for role, name in used.items()
+        },
+        "settings": {
+            **vars(limits),
+            "views": args.views,
+            "margin": args.margin,
+            "classes": args.classes,
+            "boxes": bool(args.boxes),
+        },
+    }
+    return labeller, info
+
+
+def label(items: Iterator[Item], labeller: Labeller, file: LabelFile, sheet: Sheet) -> bool:
+    """Label every picture; False where Ctrl-C ended it before the last."""
+    try:
+        for path, image, boxes in items:
+            labels = labeller(image, boxes)
+            file.add(path, image.shape, labels)
+            sheet.add(image, labels, labeller.topology)
+            if sys.stderr.isatty():
+                sys.stderr.write(
+                    f"\r{len(file.images)} pictures, {len(file.annotations)} people and regions\033[K"
+                )
+    except KeyboardInterrupt:
+        return False
+    finally:
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\033[K")
+    return True
+
+
+def summary(file: LabelFile, sheet: Path | None) -> list[str]:
+    """What the labels hold, in words."""
+    from edgekit.label_file import statistics
+    from edgekit.report.tables import to_text
+
+    figures = statistics(file.annotations, file.topology)
+    kept = [[name, share] for name, share in figures["kept"].items()]
+    lines = [
+        f"{len(file.images)} pictures: {figures['people']} people with {figures['keypoints']} sure "
+        f"keypoints; {figures['masked']} keypoints of theirs masked, {figures['ignored']} people or regions ignored",
+        *([to_text(["keypoint", "share of the people who have it"], kept)] if figures["people"] else []),
+        f"labels  {file.path}",
+    ]
+    return [*lines, *([f"sheet   {sheet}: look at it before you train"] if sheet else [])]
