@@ -91,7 +91,7 @@ class AlphaPose:
         detector: finds the people; of one with several classes only `person` is taken, or those that it was
             opened for (its `classes`).
         pose: finds the keypoints of each. Both are closed with the task.
-        score: lowest score of a box, 0 to 1.
+        score: lowest score of a box, 0 to 1; default: the detector's own (.25).
         nms: remove poses that are one person twice (`edgekit.ops.pose_nms`).
         smooth: steady the keypoints over the frames of one source (`edgekit.smooth`).
         person: the class of the detector whose boxes are taken.
@@ -117,17 +117,19 @@ class AlphaPose:
         detector: Yolo,
         pose: TopDown,
         *,
-        score: float = 0.25,
+        score: float | None = None,
         nms: bool = True,
         smooth: bool = False,
         person: str = "person",
         min_area: float = 0.0,
     ) -> None:
-        if not 0.0 <= score <= 1.0:
+        if score is not None and not 0.0 <= score <= 1.0:
             raise InputError(f"score={score} is not between 0 and 1.")
         self.detector, self.pose, self.engine = detector, pose, pose.engine
         self.topology, self.names, self.skeleton = pose.topology, pose.names, pose.skeleton
-        self.score, self.nms, self.min_area = score, nms, min_area
+        self.nms, self.min_area = nms, min_area
+        if score is not None:
+            self.score = score
         self._smoother = Smoother() if smooth else None
         if detector.classes is None and len(detector.names) != 1:
             detector.classes = [_number(person, detector.names)]
