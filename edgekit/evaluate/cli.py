@@ -15,7 +15,9 @@ from edgekit.errors import EdgekitError, InputError
 if TYPE_CHECKING:
     from edgekit.evaluate.data import DataSet
 
-#: Columns of the table: (figure, as the head says it).
+#: As in `edgekit.evaluate.opened`, written out so that `--help` imports nothing heavy.
+DETECTOR = "edgekit-person"
+#: Columns of the table: (figure, as the head says it). One that no row has, poses or boxes, is left out.
 COLUMNS = (
     ("AP", "AP"),
     ("AP50", "AP50"),
@@ -23,7 +25,7 @@ COLUMNS = (
     ("APs", "AP small"),
     ("APm", "AP medium"),
     ("APl", "AP large"),
-    ("AR100", "AR"),
+    ("AR100", "AR"),  # of boxes; "AR" of poses
     ("P", "P"),
     ("R", "R"),
     ("ms", "ms"),
@@ -37,13 +39,15 @@ def add_parser(subparsers: Any) -> None:
         help="score a model against labelled pictures",
         description="COCO average precision of models on a data set, one row a model and precision.",
     )
-    parser.add_argument("model", nargs="+", help="names of `edgekit models`, .onnx or .plan: any YOLO")
+    parser.add_argument("model", nargs="+", help="names of `edgekit models`, .onnx or .plan: YOLO or pose")
     parser.add_argument(
         "--dataset",
         required=True,
         metavar="DIR",
-        help="folder with images/ and labels/ (YOLO), a folder in COCO's layout, or a COCO .json",
+        help="folder with images/ and labels/ (YOLO), a folder in COCO's layout, or a COCO .json; poses need "
+        "one of keypoints",
     )
+    parser.add_argument("--detector", default=DETECTOR, help="finds the people for a top-down pose network")
     parser.add_argument(
         "--split", metavar="JSON", help="split.json of `edgekit train`: its held-out pictures only"
     )
@@ -62,19 +66,18 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print, write; returns the exit code: 1 where a model could not be scored as asked."""
-    from edgekit.evaluate.data import read_data
     from edgekit.report.tables import to_csv, to_markdown, to_text, write_text
 
     if not 0 <= args.score <= 1:
         raise InputError(f"--score {args.score} is not between 0 and 1.")
-    data = read_data(args.dataset)
-    if args.split:
-        data = data.only(held_out(args.split))
+    data = Wanted(args.dataset, held_out(args.split) if args.split else None)
     rows, refused = [], []
     for model in args.model:
         for precision in args.precision:
             try:
-                row = score(model, precision, args.backend, data, args.score, args.calibration, _count)
+                row = score(
+                    model, precision, args.backend, data, args.score, args.calibration, args.detector, _count
+                )
             except EdgekitError as error:
                 if len(args.model) == len(args.precision) == 1:
                     raise
@@ -82,14 +85,15 @@ def run(args: argparse.Namespace) -> int:
                 continue
             rows.append(row)
     head, cells = table(rows)
-    said = f"{data.path}: {len(data)} pictures; P and R: precision and recall at score {args.score:g}"
-    notes = [said, *_notes(rows), *refused]
+    notes = [*data.words(), *_notes(rows), *refused]
+    if any("P" in row for row in rows):
+        notes.append(f"P and R: precision and recall at score {args.score:g}")
     if args.json:
         sys.stdout.write(json.dumps({"rows": rows, "refused": refused}, indent=1) + "\n")
     else:
         sys.stdout.write("\n".join([*([to_text(head, cells)] if rows else []), *notes]) + "\n")
     if args.out:
-        text = json.dumps({"dataset": str(data.path), "rows": rows, "refused": refused}, indent=1)
+        text = json.dumps({"dataset": args.dataset, "rows": rows, "refused": refused}, indent=1)
         write_text(args.out / "evaluate.json", text + "\n")
         listed = "".join(f"\n- {note}" for note in notes)
         write_text(args.out / "evaluate.md", to_markdown(head, cells) + listed + "\n")
@@ -97,26 +101,57 @@ def run(args: argparse.Namespace) -> int:
     return 1 if refused else 0
 
 
+class Wanted:
+    """A data set, read when a model wants it: for boxes, or for keypoints.
+
+    Args:
+        path: as of `read_data`.
+        stems: only the pictures of these names; None: all.
+    """
+
+    def __init__(self, path: Path | str, stems: set[str] | None = None) -> None:
+        self.path, self.stems = path, stems
+        self._read: dict[bool, DataSet] = {}
+        if not Path(path).expanduser().exists():
+            self(False)  # is refused before a model is opened
+
+    def __call__(self, keypoints: bool) -> DataSet:
+        from edgekit.evaluate.data import read_data
+
+        if keypoints not in self._read:
+            data = read_data(self.path, keypoints)
+            self._read[keypoints] = data if self.stems is None else data.only(self.stems)
+        return self._read[keypoints]
+
+    def words(self) -> list[str]:
+        """What was read, a line each."""
+        return list(dict.fromkeys(f"{d.path}: {len(d)} pictures" for d in self._read.values()))
+
+
 def score(
     model: str,
     precision: str,
     backend: str,
-    data: DataSet,
+    data: Wanted,
     threshold: float = 0.25,
     calibration: str | None = None,
+    detector: str = DETECTOR,
     progress: Any = lambda done, total: None,
 ) -> dict[str, Any]:
     """One row: a model opened in exactly this precision, and its figures on `data`."""
     from edgekit.engine.exact import open_exact
-    from edgekit.evaluate.score import SCORING, evaluate
-    from edgekit.tasks.yolo import Yolo, known_settings
+    from edgekit.evaluate.opened import exact_task
+    from edgekit.evaluate.score import evaluate
+    from edgekit.tasks.choose import kind_of
 
-    with (
-        open_exact(model, precision, backend, calibration=calibration) as engine,
-        Yolo(engine, **known_settings(model), **SCORING) as yolo,
-    ):
+    with open_exact(model, precision, backend, calibration=calibration) as engine:
+        kind = kind_of(model, engine)
+        labelled = data(kind != "yolo")
         row = {"model": Path(model).name, "backend": engine.backend, "precision": engine.precision}
-        return row | evaluate(yolo, data, threshold, progress) | {"why": engine.why}
+        if kind == "topdown":
+            row["detector"] = Path(detector).name
+        with exact_task(engine, model, scored=True, detector=detector, calibration=calibration) as task:
+            return row | evaluate(task, labelled, threshold, progress) | {"why": engine.why}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
@@ -124,13 +159,18 @@ def table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
     from edgekit.report.tables import Absent
 
     absent = Absent("no object of this size, or nothing found")
-    head = ["model", "back end", "precision", *(words for _, words in COLUMNS)]
+    shown = [(name, words) for name, words in COLUMNS if any(name in row for row in rows) or name == "AR100"]
+    head = ["model", "back end", "precision", *(words for _, words in shown)]
     cells = [
         [row["model"], row["backend"], row["precision"]]
-        + [absent if row.get(name) is None else row[name] for name, _ in COLUMNS]
+        + [absent if (value := _figure(row, name)) is None else value for name, _ in shown]
         for row in rows
     ]
     return head, cells
+
+
+def _figure(row: dict[str, Any], name: str) -> Any:
+    return row.get("AR") if name == "AR100" and "AR" in row else row.get(name)
 
 
 def held_out(split: str) -> set[str]:
@@ -142,7 +182,9 @@ def held_out(split: str) -> set[str]:
 
 
 def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(f"{row['model']}: {note}" for row in rows for note in row["notes"]))
+    found = [f"{row['model']}: people found by {row['detector']}" for row in rows if "detector" in row]
+    found += [f"{row['model']}: {note}" for row in rows for note in row["notes"]]
+    return list(dict.fromkeys(found))
 
 
 def _count(done: int, total: int) -> None:
