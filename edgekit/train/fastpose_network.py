@@ -145,4 +145,4 @@ def fastpose_from(state: Mapping[str, Tensor], file: Path | str = "the state dic
         prefix = f"preact.layer{number}."
         blocks = {name.removeprefix(prefix).split(".")[0] for name in state if name.startswith(prefix)}
         counts.append(max(1, len(blocks)))
-    return load_by_name(FastPose(int(out[0]), counts, int(out[1])), state, file)
+    return load_by_name(lambda: FastPose(int(out[0]), counts, int(out[1])), state, file)

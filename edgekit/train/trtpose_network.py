@@ -237,4 +237,4 @@ def trtpose_from(state: Mapping[str, Tensor], file: Path | str = "the state dict
             raise InputError(f"{Path(file).name} lacks {name}, a 1×1 convolution [channels, width, 1, 1].")
         sizes[name] = state[name].shape
     (cmap, width), (paf, _) = (shape[:2] for shape in sizes.values())
-    return load_by_name(make(cmap, paf, width), state, file)
+    return load_by_name(lambda: make(cmap, paf, width), state, file)

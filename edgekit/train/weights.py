@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,12 +43,16 @@ def is_state(found: Mapping[str, Any]) -> bool:
     return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items())
 
 
-def load_by_name(network: Network, state: Mapping[str, Tensor], file: Path | str) -> Network:
-    """Put every tensor of `state` into the parameter of its name; returns the network in evaluation mode.
+def load_by_name(make: Callable[[], Network], state: Mapping[str, Tensor], file: Path | str) -> Network:
+    """The network that `make` makes, in evaluation mode, with every tensor of `state` under its own name.
+
+    It is made without memory for weights and takes the tensors as they are, floats as float32.
 
     Raises:
         InputError: names or shapes differ; says which.
     """
+    with torch.device("meta"):
+        network = make()
     own = network.state_dict()
     faults = [
         *_named("lacks", [name for name in own if name not in state]),
@@ -65,8 +69,8 @@ def load_by_name(network: Network, state: Mapping[str, Tensor], file: Path | str
             f"{Path(file).name} does not fit {type(network).__name__}: it {'; it '.join(faults)}. "
             "Give the weights of this network."
         )
-    network.load_state_dict(dict(state), strict=True)
-    return network.eval()
+    network.load_state_dict(dict(state), strict=True, assign=True)
+    return network.float().eval()
 
 
 def _named(verb: str, names: list[str]) -> list[str]:
