@@ -78,9 +78,7 @@ def _tensor(where: str, line: bytes) -> tuple[str, NDArray[np.float32]]:
     digits = digits.rstrip()
     word = name.decode(errors="replace")
     if not size.isdigit():
-        raise InputError(
-            f"{where}: it must be a name, a count and hex values; the count of {word!r} is none."
-        )
+        raise InputError(f"{where}: {word!r} has no count; a line is a name, a count and hex values.")
     wanted = int(size)
     have = (len(digits) + 1) // 9
     if have < wanted:
