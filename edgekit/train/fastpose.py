@@ -13,6 +13,7 @@ from edgekit.errors import InputError
 from edgekit.topology import Topology
 from edgekit.train.fastpose_network import FastPose
 from edgekit.train.keypoints import read_keypoints
+from edgekit.train.loop import seed_everything
 from edgekit.train.mobilenet import movenet_backbone, widths_of
 from edgekit.train.pose_augment import CROPS, NONE, PoseAugment, PoseBatch, PoseStrength
 from edgekit.train.pose_data import make_plan, split_pictures
@@ -44,7 +45,7 @@ class FastPoseRecipe:
         return augment.people(0, NONE, rows.to(augment.device))
 
     def targets(self, batch: PoseBatch) -> tuple[Tensor, Tensor]:
-        """Heat maps [B, K, h, w], empty for a keypoint outside the crop, and how sure each is [B, K, 1, 1]."""
+        """Heat maps [B, K, h, w], empty for a keypoint out of the crop; how sure each is [B, K, 1, 1]."""
         points = batch.points[:, 0] * batch.points.new_tensor([1 / STRIDE, 1 / STRIDE, 1])
         shape = (batch.images.shape[2] // STRIDE, batch.images.shape[3] // STRIDE)
         return heatmap_targets(points, shape, SIGMA), points[..., 2, None, None]
@@ -52,8 +53,7 @@ class FastPoseRecipe:
     def loss(self, network: nn.Module, batch: PoseBatch) -> dict[str, Tensor]:
         target, sure = self.targets(batch)
         images = batch.images - batch.images.new_tensor(FASTPOSE_STEM.mean)[:, None, None]
-        if images.is_cuda:
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
         found = network(images).float()
         return {"heatmaps": (sure * (found - target).square()).mean() * LOSS_SCALE}
 
@@ -115,13 +115,14 @@ def train_fastpose(
         raise InputError(f"size {size[0]}×{size[1]}: both must be multiples of 32.")
     found = read_keypoints(data, topology)
     taught, held = split_pictures(found, held_out, settings.get("long_side", 512))
-    people = sum(len(p.keypoints) for p in taught[1])
+    people = sum(len(p.keypoints) for p in taught.pictures)
     plan = make_plan(settings, size, steps, epochs, people, default=8000)
+    seed_everything(plan.seed)
     net = make_network(network, found.topology, start, backbone)
     if start:
         fresh = start_from(net, start, found.topology, OUTPUTS)
         report(f"begun with {start}; {fresh} new output channels")
-    report(f"{people} people in {len(taught[1])} pictures to learn from, {len(held[1])} pictures held out")
+    report(f"{people} people in {len(taught.pictures)} pictures, {len(held.pictures)} pictures held out")
     recipe = FastPoseRecipe(network, strength or CROPS)
     module = PoseModule(net, recipe, plan, found.topology, taught, held)
     out = Path(out)

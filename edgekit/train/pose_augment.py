@@ -55,7 +55,10 @@ class PoseBatch:
 
 
 class PoseStore(PictureStore):
-    """`PictureStore` with `points` [N, M, K, 3], boxes `people` [N, M, 4] and ignored `regions` [N, J, 4]."""
+    """`PictureStore` with `points` [N, M, K, 3], boxes `people` [N, M, 4] and ignored `regions` [N, J, 4].
+
+    `groups` [N] numbers the pictures that look alike; a large group's are drawn less often each.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class PoseStore(PictureStore):
         pictures: Sequence[PosePicture],
         topology: Topology,
         device: str | torch.device,
+        groups: NDArray[np.int64] | None = None,
     ) -> None:
         empty = [Picture(p.path, np.zeros((0, 4), np.float32), np.zeros(0, bool)) for p in pictures]
         super().__init__(images, empty, str(device))
@@ -78,6 +82,8 @@ class PoseStore(PictureStore):
             points[n, :count, :, :2] *= scale
             people[n, :count] = torch.from_numpy(picture.boxes) * scale.repeat(2)
             ignore[n, : len(picture.ignore)] = torch.from_numpy(picture.ignore) * scale.repeat(2)
+        alike = np.arange(len(images)) if groups is None else groups
+        self.groups = torch.from_numpy(np.asarray(alike, np.int64)).to(device)
         self.points, self.people, self.regions = points.to(device), people.to(device), ignore.to(device)
 
 
@@ -92,13 +98,13 @@ class PoseAugment(Augment):
         self.flip = torch.from_numpy(topology.flip).to(self.device)
         self.extent = torch.tensor([shape[1], shape[0]], dtype=torch.float32, device=self.device)
         self.crops = (store.people[..., 2:] > store.people[..., :2]).all(-1).nonzero()
+        self.scene_chances = rarity(store.groups)
+        self.crop_chances = rarity(store.groups[self.crops[:, 0]])
 
     def scenes(self, count: int, strength: PoseStrength, rows: Tensor | None = None) -> PoseBatch:
         """Whole pictures, drawn at random or those numbered `rows`, fitted in and then zoomed and moved."""
         if rows is None:
-            rows = torch.randint(
-                len(self.poses), (count,), generator=self.random, device=self.device, dtype=torch.long
-            )
+            rows = torch.multinomial(self.scene_chances, count, True, generator=self.random)
         n, size = len(rows), self.poses.sizes[rows]
         plain = self.uniform([n]) < strength.p_plain
         fit = (self.extent / size).amin(1)
@@ -126,9 +132,7 @@ class PoseAugment(Augment):
         of pixels, as in AlphaPose.
         """
         if crops is None:
-            crops = torch.randint(
-                len(self.crops), (count,), generator=self.random, device=self.device, dtype=torch.long
-            )
+            crops = torch.multinomial(self.crop_chances, count, True, generator=self.random)
         rows, person = self.crops[crops].unbind(1)
         n, size, box = len(rows), self.poses.sizes[rows], self.poses.people[rows, person]
         plain = self.uniform([n]) < strength.p_plain
@@ -209,6 +213,11 @@ class PoseAugment(Augment):
             padded = F.pad(images[rows], (2, 2, 2, 2), mode="replicate")
             images = images.index_copy(0, rows, F.conv2d(padded, kernel, groups=3))
         return images
+
+
+def rarity(groups: Tensor) -> Tensor:
+    """How often each row is drawn: (size of its group) ** −½, so that one long video does not rule."""
+    return groups.bincount().clamp(min=1).float().rsqrt()[groups]
 
 
 def move(boxes: Tensor, matrix: Tensor, offset: Tensor, half_size: Tensor) -> Tensor:

@@ -74,18 +74,9 @@ def run_pose(args: argparse.Namespace) -> int:
     except ValueError:
         held = args.held_out
     names = (
-        "topology",
-        "network",
-        "steps",
-        "epochs",
-        "batch",
-        "rate",
-        "slow",
-        "average",
-        "start",
-        "backbone",
+        *("topology", "network", "steps", "epochs", "batch", "rate", "slow", "average", "start", "backbone"),
+        *("device", "devices", "resume", "seconds", "seed", "check_every"),
     )
-    names += ("device", "devices", "resume", "seconds", "seed", "check_every")
     path = train(
         args.data,
         args.out,

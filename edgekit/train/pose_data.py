@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,14 +16,40 @@ from edgekit.errors import InputError
 from edgekit.evaluate.data import load_image
 from edgekit.train.keypoints import PoseData, PosePicture
 from edgekit.train.likeness import clusters, describe, hold_out
-from edgekit.train.pose_module import PoseSettings
 
 Images = list[NDArray[np.uint8]]
-Some = tuple[Images, list[PosePicture]]
+
+
+@dataclass
+class PoseSettings:
+    """What a pose training needs to know; stored in its checkpoints. `size` is height and width."""
+
+    size: tuple[int, int]
+    batch: int = 128
+    steps: int = 8000
+    rate: float = 1e-3
+    slow: float = 0.25  # the backbone's learning rate, as a part of `rate`
+    decay: float = 0.02
+    warmup: int = 200
+    average: float = 0.999
+    calm: float = 0.15  # share of the steps at the end with mild augmentation
+    seed: int = 0
+    long_side: int = 512  # pictures are kept at most this large
+    check_every: int = 500  # steps between looks at the held-out pictures and checkpoints
+
+
+class Some(NamedTuple):
+    """Pictures, loaded, and the number of the group of alike ones that each is of."""
+
+    images: Images
+    pictures: list[PosePicture]
+    groups: NDArray[np.int64]
+
+
 ALIKE = 0.9  # pictures whose thumbnails' cosine is above this stay on one side of a split
 
 
-def load_pictures(data: PoseData, long_side: int, workers: int = 8) -> Some:
+def load_pictures(data: PoseData, long_side: int, workers: int = 8) -> tuple[Images, list[PosePicture]]:
     """BGR uint8 images, shrunk (never grown) to `long_side`, and the pictures with their sizes filled in."""
 
     def one(picture: PosePicture) -> tuple[NDArray[np.uint8], PosePicture]:
@@ -44,6 +70,7 @@ def load_pictures(data: PoseData, long_side: int, workers: int = 8) -> Some:
 def split_pictures(data: PoseData, held_out: float | Path | str, long_side: int) -> tuple[Some, Some]:
     """What to learn from, and what is held out: groups of pictures that look alike, or those of a file."""
     images, pictures = load_pictures(data, long_side)
+    groups = clusters(describe(images), ALIKE)
     held = np.zeros(len(images), bool)
     if not isinstance(held_out, (int, float)):
         try:
@@ -52,12 +79,16 @@ def split_pictures(data: PoseData, held_out: float | Path | str, long_side: int)
             raise InputError(f'{held_out} is no split: it needs a list "held_out" of names.') from error
         held = np.array([p.path.stem in names or p.path.name in names for p in pictures])
     elif held_out > 0 and len(images) > 1:
-        held = hold_out(clusters(describe(images), ALIKE), held_out)
+        held = hold_out(groups, held_out)
     people = np.array([len(p.keypoints) > 0 for p in pictures])
     if not (people & ~held).any():
         raise InputError(f"No picture with people is left to learn from (held out: {held_out}).")
-    taught, kept = ([n for n in range(len(images)) if held[n] == want] for want in (False, True))
-    return tuple(([images[n] for n in part], [pictures[n] for n in part]) for part in (taught, kept))  # type: ignore[return-value]
+    taught, kept = (np.flatnonzero(held == want) for want in (False, True))
+
+    def some(part: NDArray[np.int64]) -> Some:
+        return Some([images[n] for n in part], [pictures[n] for n in part], groups[part])
+
+    return some(taught), some(kept)
 
 
 def make_plan(

@@ -11,7 +11,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,31 +23,13 @@ from torch import Tensor, nn
 
 from edgekit.errors import InputError
 from edgekit.topology import Topology
-from edgekit.train.keypoints import PosePicture
-from edgekit.train.loop import Average, cosine, groups, save_checkpoint, seed_everything
+from edgekit.train.loop import Average, cosine, groups, save_checkpoint
 from edgekit.train.pose_augment import PoseAugment, PoseBatch, PoseStore
 from edgekit.train.pose_curves import plot_curves
+from edgekit.train.pose_data import PoseSettings, Some
 
 RESUME = "last.ckpt"
 UNUSED = (".fc.", ".classifier.")  # parameters that upstream's networks carry and never use
-
-
-@dataclass
-class PoseSettings:
-    """What a pose training needs to know; stored in its checkpoints. `size` is height and width."""
-
-    size: tuple[int, int]
-    batch: int = 128
-    steps: int = 8000
-    rate: float = 1e-3
-    slow: float = 0.25  # the backbone's learning rate, as a part of `rate`
-    decay: float = 0.02
-    warmup: int = 200
-    average: float = 0.999
-    calm: float = 0.15  # share of the steps at the end with mild augmentation
-    seed: int = 0
-    long_side: int = 512  # pictures are kept at most this large
-    check_every: int = 500  # steps between looks at the held-out pictures and checkpoints
 
 
 class Recipe(Protocol):
@@ -69,8 +51,8 @@ class PoseModule(lightning.LightningModule):
         recipe: Recipe,
         settings: PoseSettings,
         topology: Topology,
-        taught: tuple[list[Any], list[PosePicture]],
-        held: tuple[list[Any], list[PosePicture]],
+        taught: Some,
+        held: Some,
     ) -> None:
         super().__init__()
         self.network, self.recipe, self.settings, self.topology = network, recipe, settings, topology
@@ -82,17 +64,21 @@ class PoseModule(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Pictures and moving average go to the device, which is known only now."""
         device, size = self.device, self.settings.size
-        if device.type == "cuda":
-            self.network.to(memory_format=torch.channels_last)
+        self.network.to(memory_format=torch.channels_last)  # several times as fast, on a CPU as well
         self.average = Average(self.network, self.settings.average, ramp=max(1.0, self.settings.steps / 20))
         if self.restored is not None:
             self.average.network.load_state_dict(self.restored["average"])
             self.average.step = int(self.restored["average_step"])
         self.random = torch.Generator(device)
         self.augments = [
-            PoseAugment(PoseStore(*some, self.topology, device), size, self.topology, self.random)
+            PoseAugment(
+                PoseStore(some.images, some.pictures, self.topology, device, some.groups),
+                size,
+                self.topology,
+                self.random,
+            )
             for some in (self.taught, self.held)
-            if some[0]
+            if some.images
         ]
 
     def seed(self, step: int) -> None:
@@ -179,7 +165,6 @@ def fit(
         raise InputError(f"--devices {devices}, but this machine has {torch.cuda.device_count()} GPUs.")
     if resume and not Path(resume).is_file():
         raise InputError(f"There is no {resume} to resume from; it is {RESUME} of the unfinished run.")
-    seed_everything(s.seed)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no tips, no list of devices
     epoch = min(s.check_every, s.steps)
     keep = ModelCheckpoint(out, RESUME.removesuffix(".ckpt"), enable_version_counter=False, save_top_k=1)
@@ -202,7 +187,7 @@ def fit(
             num_sanity_val_steps=0,
             benchmark=cuda or None,
         )
-        pictures = len(module.held[0])
+        pictures = len(module.held.images)
         looks = range(-(-pictures // s.batch)) if pictures else None
         trainer.fit(
             module,

@@ -20,7 +20,7 @@ from edgekit.train.mobilenet import WIDTHS, MobileNet, Stem, widths_of
 #: TrtPose's preparation (ImageNet's mean and deviation) and FastPose's (AlphaPose's SimpleTransform).
 TRTPOSE_STEM = Stem((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 FASTPOSE_STEM = Stem((0.406, 0.457, 0.480), (1.0, 1.0, 1.0))
-TRTPOSE_PATH = (80, 80, 112, 176)  # channels of the way back up, at strides 4, 8, 16 and 32
+TRTPOSE_PATH = (64, 80, 112, 176)  # channels of the way back up, at strides 4, 8, 16 and 32
 FASTPOSE_PATH = (56, 72, 96)  # at strides 4, 8 and 16
 
 

@@ -113,10 +113,8 @@ def masks(
     strong = paf.unflatten(1, (-1, 2)).abs().amax(2)
     cmask = torch.where((cmap > known) & (cmask == 0), 1.0, cmask)
     pmask = torch.where((strong > known) & (pmask == 0), 1.0, pmask)
-    for region in range(ignore.shape[1]):
-        open_ = ~fill(ignore[:, region], shape)[:, None]
-        cmask, pmask = cmask * open_, pmask * open_
-    return cmask, pmask.repeat_interleave(2, 1)
+    closed = fill(ignore.flatten(0, 1), shape).unflatten(0, ignore.shape[:2]).any(1)[:, None]
+    return cmask.masked_fill(closed, 0), pmask.masked_fill(closed, 0).repeat_interleave(2, 1)
 
 
 def fill(boxes: Tensor, shape: torch.Size | tuple[int, int]) -> Tensor:

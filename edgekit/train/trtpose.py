@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edgekit.errors import InputError
 from edgekit.topology import Topology
 from edgekit.train.keypoints import read_keypoints
+from edgekit.train.loop import seed_everything
 from edgekit.train.mobilenet import movenet_backbone, widths_of
 from edgekit.train.pose_augment import NONE, PoseAugment, PoseBatch, PoseStrength
 from edgekit.train.pose_data import make_plan, split_pictures
@@ -73,8 +74,7 @@ class TrtPoseRecipe:
         cmap, paf, cmask, pmask = self.targets(batch)
         mean, std = (batch.images.new_tensor(v)[:, None, None] for v in (TRTPOSE_STEM.mean, TRTPOSE_STEM.std))
         images = (batch.images - mean) / std
-        if images.is_cuda:
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
         cmap_, paf_ = network(images)
         return {
             "cmap": (cmask * (cmap_.float() - cmap).square()).mean() * LOSS_SCALE,
@@ -157,12 +157,15 @@ def train_trtpose(
             f"the topology {found.topology.name!r} joins no keypoints; TrtPose learns its limbs."
         )
     taught, held = split_pictures(found, held_out, settings.get("long_side", 512))
-    plan = make_plan(settings, (height, width), steps, epochs, len(taught[1]), default=8000)
+    plan = make_plan(settings, (height, width), steps, epochs, len(taught.pictures), default=8000)
+    seed_everything(plan.seed)
     net = make_network(network, found.topology, start, backbone)
     if start:
         fresh = start_from(net, start, found.topology, OUTPUTS)
         report(f"begun with {start}; {fresh} new output channels")
-    report(f"{len(taught[1])} pictures to learn from, {len(held[1])} held out, {found.people} people")
+    report(
+        f"{len(taught.pictures)} pictures to learn from, {len(held.pictures)} held out, {found.people} people"
+    )
     recipe = TrtPoseRecipe(network, found.topology, strength or PoseStrength())
     module = PoseModule(net, recipe, plan, found.topology, taught, held)
     out = Path(out)
