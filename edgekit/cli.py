@@ -31,6 +31,10 @@ COMMANDS = {
     "label": ("edgekit.label_cli:add_parser", "label your own pictures with poses (COCO keypoints)"),
     "train": ("edgekit.train.cli:add_train_parser", "train a model (extra [train])"),
     "evaluate": ("edgekit.evaluate.cli:add_parser", "score a model against labelled pictures"),
+    "validate": (
+        "edgekit.evaluate.validate_cli:add_parser",
+        "AlphaPose's accuracy over back ends and precisions",
+    ),
     "export": ("edgekit.export_cli:add_parser", "write a trained or Darknet model as ONNX"),
 }
 

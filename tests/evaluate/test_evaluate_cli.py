@@ -132,3 +132,40 @@ def test_results_that_nothing_scores(tmp_path: Path) -> None:
     data = read_data(coco_set(tmp_path / "notes.json", [], {7: "dog"}))
     with pytest.raises(InputError, match="kind str"):
         evaluate(Oracle("poses"), data)
+
+
+def test_a_top_down_pose_model_with_its_detector(tmp_path: Path, capsys: Any) -> None:
+    from pose_world import detector, drawn_people, pose_net
+
+    folder = drawn_people(tmp_path / "set")
+    model, finder = pose_net(tmp_path / "pose.onnx"), detector(tmp_path / "finder.onnx")
+    words = ["evaluate", str(model), "--dataset", str(folder), "--backend", "onnxruntime-cpu"]
+    assert main([*words, "--detector", str(finder), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "people found by finder.onnx" in text
+    assert "P and R" not in text
+    assert "AP small" not in text
+    (row,) = json.loads((tmp_path / "out" / "evaluate.json").read_text())["rows"]
+    assert row["AP"] > 0.8
+    assert (row["pictures"], row["precision"]) == (2, "fp32")
+    csv = (tmp_path / "out" / "evaluate.csv").read_text().splitlines()
+    assert csv[0] == "model,back end,precision,AP,AP50,AP75,AP medium,AP large,AR,ms"
+    boxes = yolo_set(tmp_path / "boxes", {"a": "0 .5 .5 .1 .1"})
+    assert main(["evaluate", str(model), "--dataset", str(boxes), "--detector", str(finder)]) == 2
+    assert "labels no keypoints" in capsys.readouterr().err
+    assert main([*words, "--detector", "nobody.onnx"]) == 2
+    assert "nobody.onnx" in capsys.readouterr().err
+
+
+def test_boxes_and_poses_side_by_side(tmp_path: Path, capsys: Any) -> None:
+    """The detector on the boxes, the pose model on the keypoints of one file."""
+    from pose_world import detector, drawn_people, pose_net
+
+    folder = drawn_people(tmp_path / "set", 1)
+    model, finder = pose_net(tmp_path / "pose.onnx"), detector(tmp_path / "finder.onnx")
+    words = ["--dataset", str(folder), "--detector", str(finder), "--backend", "onnxruntime-cpu", "--json"]
+    assert main(["evaluate", str(model), str(finder), *words]) == 0
+    poses, boxes = json.loads(capsys.readouterr().out)["rows"]
+    assert boxes["AP"] == pytest.approx(1, abs=1e-6)
+    assert "AR50" in poses
+    assert "APs" in boxes
