@@ -6,7 +6,7 @@ import argparse
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
@@ -17,6 +17,8 @@ from edgekit.errors import InputError
 if TYPE_CHECKING:
     from edgekit.clocks import Summary
 
+MODEL = "a name of `edgekit models`, .onnx or .plan"
+
 
 def add_parser(subparsers: Any) -> None:
     """Add `run` and its tasks."""
@@ -24,13 +26,53 @@ def add_parser(subparsers: Any) -> None:
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
     yolo = tasks.add_parser("yolo", help="find objects with any YOLO")
     _common(yolo)
-    yolo.add_argument("--model", default="edgekit-person", help="a name of `edgekit models`, .onnx or .plan")
+    yolo.add_argument("--model", default="edgekit-person", help=MODEL)
     yolo.add_argument("--score", type=_share, default=0.25, help="lowest score kept (default 0.25)")
     yolo.add_argument("--iou", type=_share, default=0.45, help="overlap that NMS allows (default 0.45)")
     yolo.add_argument("--max-det", type=_count, default=300, help="boxes a frame at most (default 300)")
     yolo.add_argument("--classes", nargs="+", metavar="CLASS", help="keep these classes: names or numbers")
     yolo.add_argument("--head", default="auto", help="output layout where it cannot be told from the model")
     yolo.set_defaults(run=run_yolo)
+    trtpose = tasks.add_parser("trtpose", help="skeletons bottom-up: keypoints first, then people (TrtPose)")
+    _common(trtpose)
+    trtpose.add_argument("--model", default="edgekit-trtpose", help=MODEL)
+    trtpose.add_argument(
+        "--cmap-threshold", type=_share, default=0.1, help="lowest peak that is a keypoint (default 0.1)"
+    )
+    trtpose.add_argument(
+        "--link-threshold", type=_share, default=0.1, help="lowest score of a limb (default 0.1)"
+    )
+    trtpose.add_argument(
+        "--max-people", type=_count, default=100, help="people a frame at most (default 100)"
+    )
+    trtpose.add_argument("--topology", help="COCO-category JSON, where the model does not note its own")
+    _poses(trtpose)
+    trtpose.set_defaults(run=run_trtpose)
+    alphapose = tasks.add_parser(
+        "alphapose", help="skeletons top-down: people first, then keypoints (AlphaPose)"
+    )
+    _common(alphapose)
+    alphapose.add_argument("--model", default="edgekit-fastpose", help=MODEL)
+    alphapose.add_argument("--detector", default="edgekit-person", help="what finds the people: any YOLO")
+    alphapose.add_argument("--score", type=_share, help="lowest score of a box (default: the detector's)")
+    alphapose.add_argument(
+        "--flip", action="store_true", help="average with the mirrored crop: twice the work"
+    )
+    alphapose.add_argument("--no-nms", action="store_true", help="keep poses that are the same person twice")
+    _poses(alphapose)
+    alphapose.set_defaults(run=run_alphapose)
+
+
+def _poses(parser: argparse.ArgumentParser) -> None:
+    """What every task that gives poses takes."""
+    parser.add_argument("--smooth", action="store_true", help="steady the keypoints (One-Euro filter)")
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        default=[],
+        choices=("alphapose", "coco"),
+        help="write the results in AlphaPose's or COCO's JSON besides",
+    )
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +156,44 @@ def run_yolo(args: argparse.Namespace) -> int:
     return _run(args, make)
 
 
+def run_trtpose(args: argparse.Namespace) -> int:
+    """Run TrtPose over a source; returns the exit code."""
+    from edgekit.tasks.trtpose import TrtPose, open_trtpose
+
+    def make() -> TrtPose:
+        return open_trtpose(
+            args.model,
+            args.precision,
+            args.backend,
+            cmap_threshold=args.cmap_threshold,
+            link_threshold=args.link_threshold,
+            max_people=args.max_people,
+            topology=args.topology,
+            smooth=args.smooth,
+        )
+
+    return _run(args, make)
+
+
+def run_alphapose(args: argparse.Namespace) -> int:
+    """Run detector and pose network over a source; returns the exit code."""
+    from edgekit.tasks.alphapose import AlphaPose, open_alphapose
+
+    def make() -> AlphaPose:
+        return open_alphapose(
+            args.model,
+            args.precision,
+            args.backend,
+            detector=args.detector,
+            score=args.score,
+            flip=args.flip,
+            nms=not args.no_nms,
+            smooth=args.smooth,
+        )
+
+    return _run(args, make)
+
+
 def _run(args: argparse.Namespace, make_task: Any) -> int:
     """Open the source, make the task, run, write the table. Everything opened is closed."""
     from edgekit.camera import open_source
@@ -126,7 +206,7 @@ def _run(args: argparse.Namespace, make_task: Any) -> int:
     with ExitStack() as stack, _stop_on_signal() as stop:
         source = stack.enter_context(open_source(args.source, policy=args.policy, **dict(args.options)))
         task = stack.enter_context(make_task())
-        sinks = _sinks(out, source, not args.no_video)
+        sinks = _sinks(out, source, not args.no_video, getattr(args, "format", ()))
         log = RunLog(out, sampler=args.sampler, interval=args.interval, asked=_asked(args))
         quiet, limit = args.quiet, args.frames
         summary = run(
@@ -147,11 +227,13 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
 
 
-def _sinks(out: Path, source: Any, pictured: bool) -> list[Any]:
+def _sinks(out: Path, source: Any, pictured: bool, formats: Sequence[str]) -> list[Any]:
     from edgekit.camera.pictures import Pictures
+    from edgekit.pose_formats import FORMATS
     from edgekit.sinks import JsonLines, PictureFolder, Video
 
     sinks: list[Any] = [JsonLines(out / "results.jsonl")]
+    sinks += [FORMATS[name](out / f"{name}-results.json") for name in formats]
     if pictured:
         still = isinstance(source, Pictures)
         sinks.append(Video(out / "annotated.mp4", 2.0 if still else source.fps))
@@ -161,7 +243,7 @@ def _sinks(out: Path, source: Any, pictured: bool) -> list[Any]:
 
 
 def _say(summary: Summary, paths: list[Path]) -> None:
-    names = {".mp4": "video", ".jsonl": "JSON lines", ".txt": "table", "": "pictures"}
+    names = {".mp4": "video", ".jsonl": "JSON lines", ".json": "JSON", ".txt": "table", "": "pictures"}
     lines = [summary.table(), ""]
     lines += [f"{names[path.suffix]:<11}{path}" for path in paths if path.exists()]
     sys.stdout.write("\n".join(lines) + "\n")
