@@ -24,8 +24,10 @@ from onnx import TensorProto, helper
 from trt_double import FakeTensorRT, signatures, strict
 
 from edgekit.engine import Engine, cuda, gpu_thread, trt_module
+from edgekit.engine.onnxruntime import OnnxRuntimeEngine
 from edgekit.engine.tensorrt import TensorRTEngine
 from edgekit.errors import EdgekitError, InputError, MissingError
+from edgekit.tasks.topdown import TopDown
 
 RANGE = [[1, 3, 4, 4], [2, 3, 8, 8], [4, 3, 16, 16]]
 
@@ -223,6 +225,34 @@ def test_a_shape_outside_the_range_is_refused_by_name(
         for part in ("'images'", str(list(shape)), "[1, 3, 4, 4]", "[4, 3, 16, 16]"):
             assert part in str(caught.value)
         check(engine, dynamic, images(1, 3, 4, 4))  # and the engine still works
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_top_down_task_splits_at_the_plans_most(machine: FakeCuda, tmp_path: Path, flip: bool) -> None:
+    """Its crops and results must not live in the pinned buffers, which the next call writes over."""
+    shapes = [[n, 3, 256, 192] for n in (1, 2, 4)]
+    plan = save(
+        tmp_path / "pose.plan",
+        [
+            helper.make_node("AveragePool", ["images"], ["small"], kernel_shape=[4, 4], strides=[4, 4]),
+            helper.make_node("Conv", ["small", "w"], ["heatmaps"]),
+        ],
+        [info("images", ["batch", 3, 256, 192])],
+        [info("heatmaps", ["batch", 17, 64, 48])],
+        (helper.make_tensor("w", TensorProto.FLOAT, [17, 3, 1, 1], np.linspace(-1, 1, 51)),),
+        images=shapes,
+    )
+    rng = np.random.default_rng(5)
+    image = rng.integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    low = rng.uniform(0, 80, (9, 2))
+    people = np.concatenate([low, low + rng.uniform(10, 60, (9, 2))], 1)
+    with TopDown(OnnxRuntimeEngine(plan), flip=flip) as task:
+        wanted = task(image, people)
+        assert task.calls == 1 + flip
+    with TopDown(TensorRTEngine(plan), flip=flip) as task:
+        for _ in range(2):
+            np.testing.assert_allclose(task(image, people), wanted, atol=1e-4)
+            assert task.calls == 3 * (1 + flip)
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["async", "8.5"])
