@@ -235,9 +235,9 @@ def open_labeller(args: argparse.Namespace, stack: ExitStack) -> tuple[Labeller,
     kind = kind_of(args.pose, engine)
     pose: Any
     if kind == "trtpose":
-        from edgekit.tasks.trtpose import TrtPose
+        from edgekit.tasks.trtpose import trtpose_on
 
-        pose = TrtPose(engine)
+        pose = trtpose_on(engine, args.pose)
     elif kind == "topdown":
         pose = TopDown(engine)
     else:
@@ -291,7 +291,7 @@ def summary(file: LabelFile, sheet: Path | None) -> list[str]:
     kept = [[name, share] for name, share in figures["kept"].items()]
     lines = [
         f"{len(file.images)} pictures: {figures['people']} people with {figures['keypoints']} sure "
-        f"keypoints; {figures['masked']} keypoints of theirs masked, {figures['ignored']} people or regions ignored",
+        f"keypoints, {figures['masked']} masked; {figures['ignored']} people or regions ignored",
         *([to_text(["keypoint", "share of the people who have it"], kept)] if figures["people"] else []),
         f"labels  {file.path}",
     ]
