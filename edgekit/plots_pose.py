@@ -121,6 +121,7 @@ def strongest(paf: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def dots(axis: Any, xy: NDArray[np.floating], colour: Any = COLOURS[0], words: Sequence[str] = ()) -> Any:
     """Points [N, 2] (x, y in pixels of the picture), each with its word if there is one."""
+    axis.autoscale(False)  # what lies outside does not make the picture smaller
     xy = np.asarray(xy, np.float64).reshape(-1, 2)
     axis.scatter(*xy.T, s=45, color=[colour], zorder=3, **WHITE_EDGE)
     for (x, y), word in zip(xy, words, strict=False):
@@ -154,6 +155,7 @@ def pairs_over(
         scores: [A, B]; what is not above 0 is a thin dotted line.
         chosen: pairs (row, column).
     """
+    axis.autoscale(False)
     for (row, column), score in np.ndenumerate(scores):
         ends = np.stack([a[row], b[column]]).T
         if (row, column) in {(int(i), int(j)) for i, j in chosen}:
@@ -219,6 +221,7 @@ def skeleton_over(
         colour: of lines and points.
         names: of the K keypoints, written beside them.
     """
+    axis.autoscale(False)
     found = points[:, 2] > 0
     for i, j in links:
         if found[i] and found[j]:

@@ -127,10 +127,11 @@ def test_the_matrix_has_its_figures_and_frames() -> None:
 
 
 def test_a_skeleton_leaves_out_what_was_not_found(axis: Any) -> None:
-    points = np.array([[5, 5, 0.9], [15, 5, 0.8], [0, 0, 0.0]], np.float32)
+    points = np.array([[5, 5, 0.9], [150, 5, 0.8], [0, 0, 0.0]], np.float32)
     plots_pose.skeleton_over(axis, points, [(0, 1), (1, 2)], names=["nose", "right_eye", "left_eye"])
-    assert [line.get_xydata().tolist() for line in axis.lines] == [[[5, 5], [15, 5]]]
-    assert axis.collections[0].get_offsets().tolist() == [[5, 5], [15, 5]]
+    assert [line.get_xydata().tolist() for line in axis.lines] == [[[5, 5], [150, 5]]]
+    assert axis.collections[0].get_offsets().tolist() == [[5, 5], [150, 5]]
+    assert axis.get_xlim() == (-0.5, 119.5), "a point outside does not make the picture smaller"
     assert {text.get_text(): text.get_ha() for text in axis.texts} == {"nose": "left", "right_eye": "right"}
 
 
