@@ -27,6 +27,8 @@ from edgekit.tasks.yolo import Yolo, open_yolo
 
 #: Settings of `AlphaPose`; what else `open_alphapose` is given goes to `TopDown`.
 OWN = ("score", "nms", "smooth", "person", "min_area")
+#: Frames of a detector's call that a plan is built for: one is the rule, 8 as in AlphaPose_trt's tables.
+DETECTOR_BATCH = {"best": 1, "most": 8}
 
 
 def open_alphapose(
@@ -45,7 +47,7 @@ def open_alphapose(
         model, precision, backend: as of `edgekit.open_engine`; the detector gets the same two.
         detector: a model of any YOLO, or a `Yolo` that is open; both are closed with the task.
         shapes: of the pose network, as of `open_engine`; default: 1 to 64 people a call.
-        detector_shapes: of the detector, where it is dynamic.
+        detector_shapes: of the detector, where it is dynamic; default: 1 to 8 frames a call.
         settings: as of `AlphaPose` and `TopDown`.
     """
     engine = open_engine(model, precision, backend, shapes or default_shapes(model, backend))
@@ -76,7 +78,9 @@ def alphapose_on(
     if isinstance(detector, Yolo):
         return AlphaPose(detector, pose, **own)
     known = engine.backend if engine.backend in BACKENDS else "auto"
-    finder = open_yolo(detector, precision or "fp16", backend or known, detector_shapes)
+    where = backend or known
+    shapes = detector_shapes or default_shapes(detector, where, task="detect", **DETECTOR_BATCH)
+    finder = open_yolo(detector, precision or "fp16", where, shapes)
     try:
         return AlphaPose(finder, pose, **own)
     except BaseException:

@@ -60,11 +60,23 @@ def topdown_on(engine: Engine, model: str | Path, **settings: Any) -> TopDown:
     return TopDown(engine, **settings)
 
 
-def default_shapes(model: str | Path, backend: str = "auto") -> ShapeRanges | None:
-    """The range that a plan of a top-down network is built with: 1 to 64 people, best for 8.
+def default_shapes(
+    model: str | Path,
+    backend: str = "auto",
+    *,
+    task: str = "topdown",
+    best: int = OPT_BATCH,
+    most: int = MAX_BATCH,
+) -> ShapeRanges | None:
+    """The range that a plan of a model of dynamic batch is built with: 1 to `most` rows, tuned for `best`.
 
-    None where no plan is to be built (another back end, a plan that is there), and where the model is not of
-    this task or more of it than its batch is dynamic.
+    None where no plan is to be built (another back end, a plan that is there), and where the model is of
+    another task or more of it than its batch is dynamic.
+
+    Args:
+        model, backend: as of `edgekit.open_engine`.
+        task: "topdown" or "detect".
+        best, most: rows of a call.
     """
     from edgekit.engine.choose import tensorrt_missing
     from edgekit.models import find
@@ -79,12 +91,12 @@ def default_shapes(model: str | Path, backend: str = "auto") -> ShapeRanges | No
 
     graph = load_model(path)
     inputs = model_inputs(graph)
-    noted = {note.key: note.value for note in graph.metadata_props}.get("task")
-    ours = noted == "topdown" or any(output.name == "heatmaps" for output in graph.graph.output)
-    if not ours or len(inputs) != 1 or inputs[0].shape[0] is not None or None in inputs[0].shape[1:]:
+    likely = "topdown" if any(output.name == "heatmaps" for output in graph.graph.output) else "detect"
+    noted = {note.key: note.value for note in graph.metadata_props}.get("task", likely)
+    if noted != task or len(inputs) != 1 or inputs[0].shape[0] is not None or None in inputs[0].shape[1:]:
         return None
     rest = tuple(n for n in inputs[0].shape[1:] if n is not None)
-    return {inputs[0].name: ((1, *rest), (OPT_BATCH, *rest), (MAX_BATCH, *rest))}
+    return {inputs[0].name: ((1, *rest), (best, *rest), (most, *rest))}
 
 
 class TopDown:

@@ -12,6 +12,7 @@ from pose_nets import dots_net
 
 from edgekit import open_source
 from edgekit.engine import TensorSpec, check_feeds
+from edgekit.engine import choose as choosing
 from edgekit.engine.batch import open_batch
 from edgekit.engine.onnxruntime import OnnxRuntimeEngine
 from edgekit.errors import InputError
@@ -231,6 +232,26 @@ def test_batches_give_what_single_frames_give(tmp_path: Path, folder: Path, net:
             assert sizes == [1, 1, 1, 2, 1, 3]
             assert pose.calls == 1  # the people of three frames together
         finder.engine = real
+
+
+def test_plans_of_both_take_batches_by_default(
+    tmp_path: Path, net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def build(onnx: Path, precision: str, shapes: object, why: str) -> OnnxRuntimeEngine:
+        asked.append(shapes)
+        return OnnxRuntimeEngine(onnx)
+
+    monkeypatch.setattr(choosing, "tensorrt_missing", lambda: None)
+    monkeypatch.setattr(choosing, "_built", build)
+    dynamic = open_batch(find("edgekit-person"), tmp_path / "person-batch.onnx")
+    for detector in (dynamic, "edgekit-person"):
+        open_alphapose(net, "fp16", "tensorrt", detector=detector).close()
+    person, pose = (3, 416, 416), (3, 256, 192)
+    people = {"images": ((1, *pose), (8, *pose), (64, *pose))}
+    frames = {"images": ((1, *person), (1, *person), (8, *person))}
+    assert asked == [people, frames, people, None]
 
 
 def test_results_stay_when_the_next_frame_comes(net: Path) -> None:
