@@ -1,4 +1,4 @@
-"""ONNX → TensorRT plan, kept in `engines/built/<device>/` and rebuilt when what it came from changes."""
+"""ONNX or `.wts` → TensorRT plan, kept in `engines/built/<device>/` and rebuilt when its source changes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from edgekit import __version__
 from edgekit.engine import PRECISIONS
 from edgekit.engine.builder import Compiled, Request, compile_plan, is_strong
 from edgekit.engine.calibration import Preprocess, Recipe
+from edgekit.engine.network import hand_built
+from edgekit.engine.network_onnx import onnx_twin
 from edgekit.engine.onnx_file import external_digests, load_model
 from edgekit.engine.place import Place, find_place, workspace_limit
 from edgekit.engine.plan import (
@@ -30,6 +32,7 @@ from edgekit.engine.shapes import Range, as_range, check_shapes, model_inputs, s
 from edgekit.engine.typed import Calibration, calibrating, converted_path, typed
 from edgekit.errors import InputError
 from edgekit.files import data_dir, sha256
+from edgekit.topology import Topology
 
 #: Raised when the same inputs would give another plan; older plans are then rebuilt.
 RECIPE = 1
@@ -51,11 +54,14 @@ def build(
     cancel: threading.Event | None = None,
     force: bool = False,
     out: str | Path | None = None,
+    topology: Topology | None = None,
+    size: int | None = None,
 ) -> Plan:
-    """Build a TensorRT plan from an ONNX file, or take the one that is there if it still fits.
+    """Build a TensorRT plan from an ONNX or `.wts` file, or take the one that is there if it still fits.
 
     Args:
-        onnx: the ONNX file. Its inputs and outputs keep their types in every precision.
+        onnx: the ONNX file. Its inputs and outputs keep their types in every precision. A `.wts` file is
+            TrtPose's, built layer by layer.
         precision: "fp32" (TF32 where the GPU has it), "fp16" or "int8" (the rest of the model in fp16).
         shapes: {input: (min, opt, max)} of each dynamic input, or {input: shape} for one shape.
         target: compute capability to build ahead for with TensorRT-RTX, such as "sm86".
@@ -68,6 +74,8 @@ def build(
         cancel: set it from another thread to stop the build.
         force: build even if the plan fits.
         out: where to put the plan; by default `engines/built/<device key>/`.
+        topology: of a `.wts` file; upstream's person by default.
+        size: side of a `.wts` network's input in pixels; upstream's by default.
 
     Raises:
         InputError: the file, a shape or a setting cannot be used.
@@ -77,6 +85,7 @@ def build(
     """
     onnx = Path(onnx)
     _check(onnx, precision, dla)
+    hand = hand_built(onnx, topology, size) if onnx.suffix.lower() == ".wts" else None
     place = find_place(target)
     given = {name: as_range(name, value) for name, value in (shapes or {}).items()}
     calib = calibrating(precision, calibration, preprocess)
@@ -93,28 +102,29 @@ def build(
         "dla": dla,
         "calibration_sha256": calib.digest if calib else None,
         "recipe": RECIPE,
+        "by_hand": hand.words() if hand else None,
     }
     path = Path(out) if out is not None else plan_path(onnx, wanted, place)
     stale = why_stale(path, wanted)
     if stale is None and not force:
         return Plan(path, read_sidecar(path), True, "it still fits its model and device", precision)
-    model = load_model(onnx)
+    model = onnx_twin(hand, "batch" if given else 1) if hand else load_model(onnx)
     inputs = model_inputs(model)
     ranges = check_shapes(inputs, given)
     _check_dla_shapes(dla, ranges)
     strong = is_strong(place.trt, dla)
     kept = converted_path(path, wanted, strong)
-    data = typed(model, precision, strong, inputs, ranges, calib, kept)
+    data = None if hand else typed(model, precision, strong, inputs, ranges, calib, kept)
     limit, limit_from = workspace_limit(place, workspace)
     timing = None if place.is_rtx or not timing_cache else timing_path(path, place)
-    request = Request(onnx, data, precision, strong, ranges, limit, dla, place.target, timing)
+    request = Request(onnx, data, precision, strong, ranges, limit, dla, place.target, timing, hand)
     start = time.perf_counter()
     compiled = _watched(request, place, progress, cancel)
     sidecar = {
         **wanted,
         "model": onnx.stem,
         "onnx": onnx.name,
-        "external": external_digests(onnx),
+        "external": {} if hand else external_digests(onnx),
         "metadata": {p.key: p.value for p in model.metadata_props},
         "target": place.target,
         "calibration": calib.words if calib else None,
@@ -129,7 +139,7 @@ def build(
 
 def plan_path(onnx: Path, wanted: Mapping[str, Any], place: Place) -> Path:
     """`built/<device key>/<model>-<precision>[-<shapes>][-dla<n>].plan` in the kit's data folder."""
-    name = f"{onnx.stem}-{wanted['precision']}"
+    name = f"{onnx.stem}{'-wts' if wanted['by_hand'] else ''}-{wanted['precision']}"
     if wanted["shapes"]:
         name += "-" + hashlib.sha256(wanted["shapes"].encode()).hexdigest()[:8]
     if wanted["dla"] is not None:
@@ -147,8 +157,10 @@ def _check(onnx: Path, precision: str, dla: int | None) -> None:
         raise InputError(f"precision {precision!r} is unknown; choose one of {', '.join(PRECISIONS)}.")
     if not onnx.is_file():
         raise InputError(f"there is no ONNX file {onnx}.")
-    if onnx.suffix.lower() != ".onnx":
-        raise InputError(f"{onnx.name} is not an ONNX file: plans are built from .onnx files.")
+    if onnx.suffix.lower() not in (".onnx", ".wts"):
+        raise InputError(f"{onnx.name} is not an ONNX file: plans are built from .onnx and .wts files.")
+    if onnx.suffix.lower() == ".wts" and precision == "int8":
+        raise InputError(f"{onnx.name}: int8 is built from ONNX; export it with `edgekit export trtpose`.")
     if dla is not None and precision != "fp16":
         raise InputError(f"a DLA core runs fp16 plans here, not {precision}: give --precision fp16.")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from edgekit.engine import PRECISIONS
+from edgekit.errors import InputError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -14,9 +16,13 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "build",
         help="build a TensorRT plan from ONNX",
-        description="Build a TensorRT plan from an ONNX file, or reuse the one that still fits.",
+        description="Build a TensorRT plan from an ONNX or .wts file, or reuse the one that still fits.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a name of `edgekit models`, or an ONNX file")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("model", metavar="MODEL", nargs="?", help="a name of `edgekit models`, or an ONNX file")
+    what.add_argument("--wts", metavar="FILE", help="TrtPose's weights, built layer by layer")
+    parser.add_argument("--topology", metavar="NAME", help="of --wts: human18 (default) or a category's JSON")
+    parser.add_argument("--size", type=int, metavar="PX", help="side of the input of --wts (default 224)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp16")
     parser.add_argument(
         "--shapes",
@@ -41,8 +47,11 @@ def run_build(args: argparse.Namespace) -> int:
     from edgekit.engine.int8 import calibrated_with
     from edgekit.engine.shapes import parse_shapes
     from edgekit.models import find
+    from edgekit.topology import read_topology
 
-    path = find(args.model)
+    path = Path(args.wts) if args.wts else find(args.model)
+    if not args.wts and (args.topology or args.size):
+        raise InputError("--topology and --size belong to --wts; an ONNX file has its own.")
     pictures, recipe = None, None
     if args.calibration:
         pictures, recipe = calibrated_with(args.model, path, args.calibration)
@@ -59,6 +68,8 @@ def run_build(args: argparse.Namespace) -> int:
         progress=not args.quiet,
         force=args.force,
         out=args.out,
+        topology=read_topology(args.topology) if args.topology else None,
+        size=args.size,
     )
     rows = plan.table()
     width = max(len(label) for label, _ in rows)

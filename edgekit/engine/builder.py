@@ -1,5 +1,6 @@
 """One build with TensorRT's own API: parse, set up, build. One path for 8.5 to 11 and TensorRT-RTX.
 
+A `.wts` file has nothing to parse: `network_trt` puts its layers in.
 What a version lacks is probed for, never looked up by version number. The precision is in the ONNX
 file (strong typing) wherever TensorRT knows that; older ones get the FP16 and INT8 flags.
 """
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.engine import layers as layer_info
+from edgekit.engine.network import HandBuilt
+from edgekit.engine.network_trt import fill_network
 from edgekit.engine.progress import Phases, progress_monitor
 from edgekit.engine.shapes import Range, spell_shapes
 from edgekit.engine.trt_module import load_plugins, logger_for, numpy_dtype
@@ -34,6 +37,7 @@ class Request:
         dla: DLA core, or None.
         target: "sm86" to build ahead with TensorRT-RTX, or None for the GPU of this machine.
         timing: file of the timing cache, or None.
+        hand: the network to build layer by layer; `onnx` is then its `.wts` file.
     """
 
     onnx: Path
@@ -45,6 +49,7 @@ class Request:
     dla: int | None = None
     target: str | None = None
     timing: Path | None = None
+    hand: HandBuilt | None = None
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,12 @@ def _compile(trt: Any, request: Request, phases: Phases, logger: Any, log: Log) 
     load_plugins(trt, logger)
     builder = trt.Builder(logger)
     network = builder.create_network(_network_flags(trt, request.strong))
-    parser = trt.OnnxParser(network, logger)
-    _parse(parser, request)
+    if request.hand is None:
+        held = trt.OnnxParser(network, logger)
+        _parse(held, request)
+    else:
+        half, dynamic = request.strong and request.precision == "fp16", bool(request.shapes)
+        held = fill_network(trt, network, request.hand, half=half, dynamic=dynamic)
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     _set_precision(trt, config, request)
@@ -127,6 +136,7 @@ def _compile(trt: Any, request: Request, phases: Phases, logger: Any, log: Log) 
     if monitor is not None:
         config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
+    del held  # parser or weights: the network points into it
     if plan is None:
         raise _build_error(request, log)
     timing = _timing_bytes(config) if request.timing else None

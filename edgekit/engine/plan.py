@@ -28,6 +28,7 @@ MUST_MATCH = {
     "dla": "the DLA core",
     "calibration_sha256": "the calibration pictures or their preparation",
     "recipe": "the way edgekit builds",
+    "by_hand": "the size or topology",
 }
 REBUILD = "Rebuild it on this machine with `edgekit build`."
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -67,12 +68,13 @@ class Plan:
     def table(self) -> list[tuple[str, str]]:
         """What `edgekit build` shows, as (label, value)."""
         notes = self.sidecar
+        kind = ".wts" if notes.get("by_hand") else "ONNX"
         if notes["target"]:
             device = f"{notes['sm']} ({notes['gpu']}), built ahead: it runs only on such a card"
         else:
             device = f"{notes['gpu']} ({notes['sm']})"
         rows = [
-            ("model", f"{notes['model']}, ONNX SHA-256 {notes['onnx_sha256'][:12]}…"),
+            ("model", f"{notes['model']}, {kind} SHA-256 {notes['onnx_sha256'][:12]}…"),
             ("precision", f"{self.precision}, {'strongly' if notes['strongly_typed'] else 'weakly'} typed"),
             ("device", device),
             ("library", f"{notes['module']} {notes['tensorrt']}"),
