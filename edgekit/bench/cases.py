@@ -14,8 +14,11 @@ from edgekit.engine import PRECISIONS
 from edgekit.engine.choose import BACKENDS, PLANS, tensorrt_missing
 from edgekit.errors import InputError
 
-#: The engine alone; with preparing and decoding; AP on a data set.
-PARTS = ("engine", "pipeline", "accuracy")
+#: The engine alone; a top-down pose network's and its detector's, one person a picture; with preparing and
+#: decoding; AP on a data set.
+PARTS = ("engine", "both", "pipeline", "accuracy")
+#: Kinds of models whose accuracy is that of keypoints.
+POSES = ("trtpose", "topdown")
 #: Back ends that name one place to compute, the quickest first.
 MEASURED = tuple(name for name in BACKENDS if name not in ("auto", "onnxruntime"))
 #: Precisions measured where none is asked for: those a back end has without calibration.
@@ -38,6 +41,7 @@ class Settings:
         sampler, interval: who measures power and heat, and how often, in seconds.
         idle: seconds of idling measured before the sweep, where power can be measured.
         subtract_idle: leave the idle power out of watts and joules.
+        detector: finds the people for a top-down pose network.
         dataset: data set for AP beside speed.
         calibration: folder of pictures for int8; None: frames of the sample clip.
         out: folder that keeps the rows, so that a second call goes on; None: nothing is kept.
@@ -59,6 +63,7 @@ class Settings:
     interval: float = 0.25
     idle: float = 3.0
     subtract_idle: bool = False
+    detector: str = "edgekit-person"
     dataset: str | None = None
     calibration: str | None = None
     out: Path | None = None
@@ -93,6 +98,7 @@ class Case:
         model, sha256: as given, and of its file.
         part, backend, precision, batch: what.
         seconds, iterations, warm_up, calibration: how; see `Settings`.
+        detector, detector_sha256: for a top-down pose network in every part but "engine", else empty.
         dataset, dataset_digest: for the part "accuracy", else empty.
         sampler, subtract_idle: who measures power, and whether idling is left out.
         place: device, power mode and versions: figures of another place are another case's.
@@ -108,6 +114,8 @@ class Case:
     iterations: int
     warm_up: float
     calibration: str
+    detector: str
+    detector_sha256: str
     dataset: str
     dataset_digest: str
     sampler: str
@@ -118,7 +126,7 @@ class Case:
     def key(self) -> str:
         """Digest of everything on which the figures depend."""
         parts = asdict(self)
-        for name in ("model", "dataset"):  # their digests count, not where they lie
+        for name in ("model", "detector", "dataset"):  # their digests count, not where they lie
             parts.pop(name)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -147,25 +155,31 @@ def cases(settings: Settings) -> list[Case]:
         InputError: a model, the data set or the calibration folder cannot be used.
         MissingError: a model is not on this machine.
     """
+    from edgekit.evaluate.data import read_data
     from edgekit.files import sha256
     from edgekit.models import find
 
-    digest = ""
+    digests: dict[str, str] = {}
     parts = [part for part in PARTS if part in settings.parts and part != "accuracy"]
-    if settings.dataset:
-        from edgekit.evaluate.data import read_data
-
-        digest = read_data(settings.dataset).digest
-        parts.append("accuracy")
+    parts += ["accuracy"] if settings.dataset else []
     backends = list(settings.backends or here())
     where = tuple(sorted(place().items()))
     found = []
     for model in dict.fromkeys(settings.models):
         path = find(model)
+        kind = model_kind(model, path)
+        finder = settings.detector if kind == "topdown" else ""
+        finder_sha256 = sha256(find(finder)) if finder and set(parts) - {"engine"} else ""
+        if settings.dataset and kind not in digests:
+            digests[kind] = read_data(settings.dataset, keypoints=kind in POSES).digest
         for backend, precision in _ways(path, backends, settings.precisions):
             for batch in sorted(set(settings.batches)):
                 for part in parts:
                     scored = part == "accuracy"
+                    if part == "both" and not finder:
+                        raise InputError(
+                            f"{Path(model).name} is no top-down pose network: it has no detector."
+                        )
                     if scored and batch != min(settings.batches):
                         continue  # the batch does not change what is found
                     found.append(
@@ -180,14 +194,37 @@ def cases(settings: Settings) -> list[Case]:
                             iterations=settings.iterations,
                             warm_up=settings.warm_up,
                             calibration=settings.calibration or "",
+                            detector=finder if part != "engine" else "",
+                            detector_sha256=finder_sha256 if part != "engine" else "",
                             dataset=settings.dataset or "" if scored else "",
-                            dataset_digest=digest if scored else "",
+                            dataset_digest=digests[kind] if scored else "",
                             sampler=settings.sampler,
                             subtract_idle=settings.subtract_idle,
                             place=where,
                         )
                     )
     return found
+
+
+def model_kind(model: str | Path, path: Path) -> str:
+    """What a model is for, a key of `edgekit.tasks.choose.MAKERS`; "" where the kit has no such task."""
+    from edgekit.engine.onnx_file import load_model
+    from edgekit.engine.pose_inputs import Described
+    from edgekit.models import models
+    from edgekit.tasks.choose import kind_of, recipe_kind
+
+    if (one := models().get(str(model))) is not None:
+        return recipe_kind(one.recipe)
+    if path.suffix in PLANS:
+        from edgekit.engine.plan import read_sidecar
+
+        file = Described((), (), read_sidecar(path).get("metadata") or {})
+    else:
+        file = Described.of(load_model(path))
+    try:
+        return kind_of(model, file)  # type: ignore[arg-type]
+    except InputError:
+        return ""
 
 
 def _ways(path: Path, backends: Sequence[str], precisions: Sequence[str] | None) -> list[tuple[str, str]]:

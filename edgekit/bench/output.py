@@ -12,6 +12,7 @@ from edgekit.report.tables import to_text as text_table
 
 if TYPE_CHECKING:
     from edgekit.bench.sweep import Found
+    from edgekit.bench.tables import Tables
 
 PARETO_HEAD = (
     "front",
@@ -29,7 +30,11 @@ FORMATS = ("markdown", "csv", "html")
 Cells = list[list[Any]]
 #: What a row is of.
 WAY = ("back end", "precision", "batch")
-PART_WORDS = {"engine": "bare engine", "pipeline": "whole pipeline"}
+PART_WORDS = {
+    "engine": "bare engine",
+    "both": "both engines, one person a picture",
+    "pipeline": "whole pipeline",
+}
 #: Columns of the tables that are shown; the CSV file has all there are side by side.
 SPEED = ("latency ms", "p95 ms", "pictures/s", "speed-up", "used", "trtexec ms", "clean")
 COST = (
@@ -152,6 +157,42 @@ def write(found: Found, folder: Path, formats: Sequence[str], command: str) -> l
 
         paths.append(write_text(folder / "bench.html", to_html(found, command)))
     return paths
+
+
+def tables_text(made: Tables) -> str:
+    """A system's own tables for the terminal."""
+    blocks = [f"{table.heading}\n{text_table(table.head, table.cells)}" for table in made.tables]
+    return "\n\n".join([*blocks, "\n".join([*facts(made.found[0]), *made.notes])])
+
+
+def write_tables(made: Sequence[Tables], folder: Path, formats: Sequence[str], command: str) -> list[Path]:
+    """Write tables.md, tables.csv and tables.html, as wanted; returns the files."""
+    paths = []
+    shown = [table for one in made for table in one.tables]
+    lines = list(dict.fromkeys(line for one in made for line in [*facts(one.found[0]), *one.notes]))
+    if "markdown" in formats:
+        parts = [f"## {table.heading}\n\n{to_markdown(table.head, table.cells)}" for table in shown]
+        listed = "\n".join(f"- {markdown(line)}" for line in lines)
+        text = "\n".join(["# Speed up\n", *parts, listed, f"\n    {command}\n"])
+        paths.append(write_text(folder / "tables.md", text))
+    if "csv" in formats:
+        cells = [[table.heading, *line] for table in shown for line in _filled(table.cells)]
+        paths.append(to_csv(folder / "tables.csv", ["table", *shown[0].head], cells))
+    if "html" in formats:
+        from edgekit.report.page import Part, page
+
+        parts_ = [Part(table.heading, table=[table.head, *table.cells]) for table in shown]
+        parts_.append(Part("What must be known", "\n\n".join([*lines, command])))
+        paths.append(write_text(folder / "tables.html", page("Speed up", parts_)))
+    return paths
+
+
+def _filled(cells: Cells) -> Cells:
+    """Rows whose first cell is that of the row above where it is empty."""
+    filled: Cells = []
+    for line in cells:
+        filled.append([line[0] or filled[-1][0], *line[1:]])
+    return filled
 
 
 def _versions(found: Found) -> list[str]:

@@ -114,7 +114,7 @@ def _measure(
     for number, case in enumerate(planned, 1):
         if case.key in kept and not settings.again:
             continue
-        way = (case.model, case.backend, case.precision, case.batch)
+        way = (case.model, case.detector, case.backend, case.precision, case.batch)
         makes = case.backend == "tensorrt" or case.precision == "int8" or case.batch > 1
         if makes and way not in prepared:  # making files is not to be in the memory of what runs them
             prepared[way] = run_worker({**asdict(case), "part": "prepare"}, settings.time_limit, command)

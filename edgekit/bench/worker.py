@@ -12,12 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from itertools import islice
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError, InputError, MissingError
 from edgekit.limits import read_text, usable_cores
@@ -25,8 +24,6 @@ from edgekit.telemetry.sample import boot_clock
 
 #: Name of the variable that holds the number of the pipe's reading end.
 ALIVE = "EDGEKIT_BENCH_ALIVE"
-#: Frames of the sample clip that the pipeline works on, decoded beforehand.
-FRAMES = 16
 #: Times kept of a case; of more, the rest counts in the figures all the same.
 KEPT = 5000
 
@@ -62,15 +59,19 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     Args:
         case: the fields of a `Case`; "part" may also be "prepare", which only makes the files.
     """
+    from edgekit.bench import calls
     from edgekit.engine.exact import open_exact
 
-    with open_exact(
-        case["model"],
-        case["precision"],
-        case["backend"],
-        batch=case["batch"],
-        calibration=case["calibration"] or None,
-    ) as engine:
+    with ExitStack() as stack:
+        engine = stack.enter_context(
+            open_exact(
+                case["model"],
+                case["precision"],
+                case["backend"],
+                batch=case["batch"],
+                calibration=case["calibration"] or None,
+            )
+        )
         about = {
             "backend": engine.backend,
             "precision": engine.precision,
@@ -79,70 +80,16 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
             "file": str(getattr(engine, "path", "")),
         }
         if case["part"] == "prepare":
+            if case.get("detector"):
+                stack.enter_context(calls.open_detector(engine, case))
             return about
         if case["part"] == "accuracy":
-            return _accuracy(engine, case) | about  # whose "precision" is of numbers, not of boxes
-        call, stages = _call(engine, case)
+            return (
+                calls.accuracy(stack, engine, case) | about
+            )  # whose "precision" is of numbers, not of boxes
+        call, stages = calls.to_time(stack, engine, case)
         found = timed(call, stages, case["seconds"], case["iterations"], case["warm_up"])
         return about | found | _memory(engine)
-
-
-def _call(engine: Any, case: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], dict[str, float]]]:
-    """What is timed, and what tells the seconds of its stages afterwards."""
-    task = _task(engine, case["model"])
-    if task is not None:
-        frames = _frames(max(FRAMES, case["batch"]))
-        batches = [
-            [frames[(start + i) % len(frames)] for i in range(case["batch"])]
-            for start in range(0, len(frames), case["batch"])
-        ]
-    if case["part"] == "engine":
-        if task is not None:
-            feeds = {name: array.copy() for name, array in task.preprocess(batches[0])[0].items()}
-        else:
-            feeds = made_up(engine, case["batch"])
-        return (lambda: engine(feeds)), (lambda: engine.times)
-    if task is None:
-        raise InputError(f"{Path(case['model']).name} is no YOLO: only the engine itself can be measured.")
-    turn = 0
-
-    def step() -> None:
-        nonlocal turn
-        task(batches[turn % len(batches)])
-        turn += 1
-
-    return step, (lambda: task.times)
-
-
-def _task(engine: Any, model: str) -> Any:
-    """The engine as a YOLO, or None where it is none."""
-    from edgekit.tasks.yolo import Yolo, known_settings
-
-    try:
-        return Yolo(engine, **known_settings(model))
-    except InputError:
-        return None
-
-
-def _frames(count: int) -> list[NDArray[np.uint8]]:
-    from edgekit.camera import open_source
-
-    with open_source("sample") as source:
-        frames = [frame.image for frame in islice(source, count)]
-    return [frames[i % len(frames)] for i in range(count)]
-
-
-def made_up(engine: Any, batch: int) -> dict[str, NDArray]:
-    """Random numbers 0 to 1 for inputs that are no pictures; zeros for whole numbers, which may be places."""
-    from edgekit.engine.exact import filled_shape
-
-    rng = np.random.default_rng(0)
-    feeds = {}
-    for spec in engine.inputs:
-        shape = filled_shape(spec, batch, engine.metadata)
-        floats = spec.dtype.kind == "f"
-        feeds[spec.name] = (rng.random(shape) if floats else np.zeros(shape)).astype(spec.dtype)
-    return feeds
 
 
 def timed(
@@ -243,13 +190,6 @@ def _gpu_mb() -> float | None:
     except Exception:  # absent, or a board or container on which NVML does not tell
         return None
     return sum(used) / 1e6 if used else None
-
-
-def _accuracy(engine: Any, case: dict[str, Any]) -> dict[str, Any]:
-    from edgekit.evaluate import SCORING, evaluate, read_data
-    from edgekit.tasks.yolo import Yolo, known_settings
-
-    return evaluate(Yolo(engine, **known_settings(case["model"]), **SCORING), read_data(case["dataset"]))
 
 
 if __name__ == "__main__":

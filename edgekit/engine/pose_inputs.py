@@ -5,7 +5,6 @@ A top-down network never sees a whole picture: one calibrated with whole picture
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -83,17 +82,9 @@ class TrtPoseInput:
 def crop_input(notes: Mapping[str, str]) -> CropInput:
     """Of a top-down network, by its notes; AlphaPose's numbers where it has none."""
     from edgekit.ops.crops import MEAN
+    from edgekit.tasks.trtpose_input import noted_three
 
-    mean, std = (notes.get(key) for key in ("mean", "std"))
-    try:
-        return CropInput(
-            tuple(ast.literal_eval(mean)) if mean else MEAN,
-            tuple(ast.literal_eval(std)) if std else (1.0, 1.0, 1.0),
-        )
-    except (ValueError, TypeError, SyntaxError):
-        raise InputError(
-            f"the model's notes mean={mean!r} and std={std!r} are no three numbers each."
-        ) from None
+    return CropInput(noted_three(notes, "mean", MEAN), noted_three(notes, "std", (1.0, 1.0, 1.0)))
 
 
 def people_in(folder: Path | str, size: tuple[int, int]) -> Path:
