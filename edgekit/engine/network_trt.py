@@ -19,7 +19,8 @@ class TrtNet:
     """
 
     def __init__(self, trt: Any, network: Any, half: bool) -> None:
-        self._trt, self._network = trt, network
+        self._trt = trt
+        self._network = network
         self._dtype = np.float16 if half else np.float32
         kinds = trt.DataType
         self._none = trt.Weights(kinds.HALF if half else kinds.FLOAT)  # no power: of the others' type

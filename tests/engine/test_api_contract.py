@@ -25,6 +25,10 @@ RETURNS = {
     "deserialize_cuda_engine": "ICudaEngine",
     "build_serialized_network": "IHostMemory",
     "get_timing_cache": "ITimingCache",
+    "add_convolution_nd": "IConvolutionLayer",
+    "add_deconvolution_nd": "IDeconvolutionLayer",
+    "add_pooling_nd": "IPoolingLayer",
+    "add_concatenation": "IConcatenationLayer",
 }
 #: Types of function parameters, by the names the kit gives them.
 PARAMETERS = {
@@ -61,6 +65,8 @@ def types_of_variables(tree: ast.AST) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.arg) and node.arg in PARAMETERS:
             found[node.arg] = PARAMETERS[node.arg]
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in PARAMETERS:
+            found.update({ast.unparse(target): PARAMETERS[node.value.id] for target in node.targets})
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             function = node.value.func
             if isinstance(function, ast.Attribute):
@@ -150,6 +156,32 @@ def test_the_scan_sees_what_the_session_uses() -> None:
         "IExecutionContext.set_tensor_address",
         "IExecutionContext.set_output_allocator",
         "IExecutionContext.execute_async_v3",
+    }
+
+
+def test_the_scan_sees_what_the_hand_built_network_uses() -> None:
+    path = Path(edgekit.engine.__file__).with_name("network_trt.py")
+    seen = {name for _, name in uses(ast.parse(path.read_text(encoding="utf-8")))}
+    assert seen >= {
+        "INetworkDefinition.add_convolution_nd",
+        "INetworkDefinition.add_deconvolution_nd",
+        "INetworkDefinition.add_scale_nd",
+        "INetworkDefinition.add_pooling_nd",
+        "INetworkDefinition.add_activation",
+        "INetworkDefinition.add_elementwise",
+        "INetworkDefinition.add_concatenation",
+        "INetworkDefinition.add_cast",
+        "INetworkDefinition.add_input",
+        "INetworkDefinition.mark_output",
+        "IConvolutionLayer.stride_nd",
+        "IDeconvolutionLayer.padding_nd",
+        "IPoolingLayer.stride_nd",
+        "IConcatenationLayer.axis",
+        "ScaleMode.CHANNEL",
+        "ActivationType.TANH",
+        "ElementWiseOperation.PROD",
+        "PoolingType.AVERAGE",
+        "Weights",
     }
 
 
