@@ -105,6 +105,30 @@ def test_five_points_in_one_place_are_enough_four_are_not() -> None:
         assert len(pose_nms(keypoints, xyxy)[1]) == people
 
 
+def test_likeness_counts_where_boxes_are_too_small_to_match() -> None:
+    """Boxes of 3 pixels reach 0.3: what is further than that is one by scores and nearness alone."""
+    rng = np.random.default_rng(6)
+    person = rng.uniform(0, 100, (17, 2))
+    xyxy = np.array([[0, 0, 3, 3]] * 2, np.float32)
+    met = set()
+    for apart in np.arange(0.35, 2.6, 0.15):
+        for sure in (0.4, 0.7, 1.0):
+            points = np.stack([person, person + np.array([apart, 0])])
+            score = sure * rng.uniform(0.9, 1, (2, 17, 1))
+            keypoints = np.concatenate([points, score], 2).astype(np.float32)
+            picks = pose_nms(keypoints, xyxy)[1].tolist()
+            assert picks == [i for i, _ in plain(keypoints, xyxy)]
+            met.add((len(picks), sure, apart > 1))
+    assert {(1, 1.0, False), (2, 0.4, False), (2, 1.0, True)} <= met
+
+
+def test_a_pose_without_one_sure_point_takes_its_doubles_along() -> None:
+    person = np.random.default_rng(7).uniform(0, 100, (17, 2))
+    score = np.array([[0.29] * 17, [0.9] + [0.05] * 16])[..., None]  # the second one's mean is lower
+    keypoints = np.concatenate([np.stack([person, person]), score], 2).astype(np.float32)
+    assert len(pose_nms(keypoints, np.array([[0, 0, 100, 100]] * 2, np.float32))[1]) == 0
+
+
 def test_unsure_poses_go() -> None:
     keypoints = np.random.default_rng(3).uniform(0, 200, (2, 17, 3)).astype(np.float32)
     keypoints[0, :, 2], keypoints[1, :, 2] = 0.29, 0.1
