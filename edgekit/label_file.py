@@ -103,7 +103,7 @@ def annotation(labels: Labels, row: int) -> dict[str, Any]:
     """One row of labels as COCO has it, without its ids of row and picture."""
     left, top, right, bottom = labels.xyxy[row].astype(float).tolist()
     crowd, sure, points = bool(labels.crowd[row]), labels.sure[row], labels.keypoints[row]
-    kept = sure & ~crowd
+    kept = np.zeros_like(sure) if crowd else sure
     flat = np.column_stack([np.round(points[:, :2].astype(np.float64), 2), np.full(len(points), 2)])
     flat[~kept] = 0
     width, height = right - left, bottom - top
