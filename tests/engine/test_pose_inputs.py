@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -116,3 +117,25 @@ def test_pictures_without_people_calibrate_no_top_down_network(tmp_path: Path) -
     path = heat_net(tmp_path / "heat.onnx")
     with pytest.raises(InputError, match="finds nobody in the pictures"):
         quantised(path, calibration=folder)
+
+
+@pytest.mark.parametrize("notes", [{}, {"fit": "letterbox", "mean": "[0, 0, 0]", "std": "[1, 1, 1]"}])
+def test_trtpose_is_calibrated_with_its_own_preprocessing(
+    street: Path, tmp_path: Path, notes: dict[str, str]
+) -> None:
+    sys.path.append(str(Path(__file__).parents[1] / "evaluate"))
+    from pose_world import trtpose_net
+
+    from edgekit.tasks.trtpose import open_trtpose
+
+    path = trtpose_net(tmp_path / "pose.onnx", **notes)
+    folder, recipe = calibrated_with(path, path, street)
+    assert folder == street
+    spec = cal.TensorSpec("images", (1, 3, 64, 64), np.dtype(np.float32))
+    (feed,) = cal.picture_feeds(cal.pictures(folder), spec, recipe)
+    with open_trtpose(path, "fp32", "onnxruntime-cpu") as task:
+        wanted = task.preprocess([cv2.imread(str(SAMPLE))])[0]["images"]
+    np.testing.assert_array_equal(feed["images"], wanted)
+    with open_exact(path, "int8", "onnxruntime-cpu", calibration=street) as engine:
+        assert engine.precision == "int8"
+    assert repr(recipe) == f"TrtPoseInput(model={str(path)!r})"

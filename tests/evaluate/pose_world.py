@@ -79,3 +79,31 @@ def drawn_people(folder: Path, count: int = 2, v: int = 2) -> Path:
     content = {"images": images, "annotations": notes, "categories": [{**DOTS.to_category(), "id": 1}]}
     (folder / "person_keypoints.json").write_text(json.dumps(content))
     return folder
+
+
+def trtpose_net(path: Path, side: int = 64, **notes: str) -> Path:
+    """TrtPose's contract with weights drawn at random: it finds something, wrong as it is."""
+    rng = np.random.default_rng(0)
+    shapes = {"s": (8, 3, 3, 3), "c": (len(DOTS), 8, 4, 4), "p": (2 * len(DOTS.skeleton), 8, 4, 4)}
+    weights = {name: rng.standard_normal(shape).astype(np.float32) / 8 for name, shape in shapes.items()}
+    nodes = [
+        helper.make_node("Conv", ["images", "s"], ["stem"], pads=[1] * 4),
+        helper.make_node("Relu", ["stem"], ["x"]),
+        helper.make_node("Conv", ["x", "c"], ["cmap"], strides=[4, 4]),
+        helper.make_node("Conv", ["x", "p"], ["paf"], strides=[4, 4]),
+    ]
+    small = side // 4
+    graph = helper.make_graph(
+        nodes,
+        "trtpose",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, side, side])],
+        [
+            helper.make_tensor_value_info("cmap", TensorProto.FLOAT, ["n", shapes["c"][0], small, small]),
+            helper.make_tensor_value_info("paf", TensorProto.FLOAT, ["n", shapes["p"][0], small, small]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    helper.set_model_props(model, {"task": "trtpose", "topology": DOTS.note(), **notes})
+    onnx.save(model, path)
+    return path

@@ -169,3 +169,14 @@ def test_boxes_and_poses_side_by_side(tmp_path: Path, capsys: Any) -> None:
     assert boxes["AP"] == pytest.approx(1, abs=1e-6)
     assert "AR50" in poses
     assert "APs" in boxes
+
+
+def test_trtpose_needs_no_detector(tmp_path: Path, capsys: Any) -> None:
+    from pose_world import drawn_people, trtpose_net
+
+    folder, model = drawn_people(tmp_path / "set"), trtpose_net(tmp_path / "bottom-up.onnx")
+    words = ["evaluate", str(model), "--dataset", str(folder), "--backend", "onnxruntime-cpu"]
+    assert main([*words, "--detector", "nobody.onnx", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert 0 <= row["AP"] < 0.5
+    assert "detector" not in row
