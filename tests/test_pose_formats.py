@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from edgekit.errors import EdgekitError, InputError
 from edgekit.pose_formats import FORMATS, AlphaPoseJson, CocoJson, as_coco17, read_poses
@@ -133,9 +136,6 @@ def test_two_pictures_of_one_number_are_refused(tmp_path: Path) -> None:
 
 
 def test_coco_results_are_scored_by_pycocotools(tmp_path: Path) -> None:
-    coco = pytest.importorskip("pycocotools.coco")
-    from pycocotools.cocoeval import COCOeval
-
     found = poses(3)
     found.keypoints[..., :2] *= 8  # people of a size that COCO counts
     truth = [
@@ -156,7 +156,7 @@ def test_coco_results_are_scored_by_pycocotools(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text(json.dumps(labels))
     (tmp_path / "out").mkdir()
     written("coco", tmp_path / "out", (frame("000012.jpg"), found))
-    data = coco.COCO(str(tmp_path / "labels.json"))
+    data = COCO(str(tmp_path / "labels.json"))
     judge = COCOeval(data, data.loadRes(str(tmp_path / "out" / "coco-results.json")), "keypoints")
     judge.evaluate()
     judge.accumulate()
@@ -215,7 +215,6 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fills_leaves_what_was_whole(tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
     sink = AlphaPoseJson(tmp_path / "a.json")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))  # about four people
