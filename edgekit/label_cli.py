@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
         description="Let a detector and a pose model label pictures; what is not sure is masked. Look at "
         "the sheet of labelled pictures before you train on them.",
     )
-    parser.add_argument("pictures", help="folder, picture, video, or a .txt that lists pictures line by line")
+    parser.add_argument("pictures", help="folder, picture, video, sample, or a .txt that lists pictures")
     parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="labels.json to write")
     parser.add_argument(
         "--pose", default="edgekit-fastpose", help="pose model, top-down or TrtPose: name, .onnx or .plan"
@@ -140,9 +140,10 @@ def pictures(args: argparse.Namespace, bad: list[str]) -> Any:
     Raises:
         InputError: there are none, or no boxes for them.
     """
+    from edgekit.camera import SAMPLES
     from edgekit.camera.pictures import PICTURES, picture_paths, read_picture
 
-    path = Path(args.pictures).expanduser()
+    path = SAMPLES.get(args.pictures, Path(args.pictures).expanduser())
     known = known_boxes(args.boxes) if args.boxes else None
     if path.is_file() and path.suffix.lower() not in (*PICTURES, ".txt"):
         if known is not None:
@@ -151,7 +152,7 @@ def pictures(args: argparse.Namespace, bad: list[str]) -> Any:
     paths = listed(path) if path.suffix.lower() == ".txt" else picture_paths(path)
     if not paths:
         raise InputError(
-            f"{path} holds no pictures and is no video; known endings are {', '.join(PICTURES)}."
+            f"{path} is no picture, video, list or folder of pictures; known endings are {', '.join(PICTURES)}."
         )
     if known is not None and not any(p.stem in known for p in paths):
         raise InputError(
@@ -243,14 +244,16 @@ def open_labeller(args: argparse.Namespace, stack: ExitStack) -> tuple[Labeller,
     else:
         raise InputError(f"{args.pose} is no pose model but {kind}; give a top-down one or a TrtPose.")
     labeller = Labeller(pose, detector, limits=limits, views=args.views, margin=args.margin)
-    used = {"pose": args.pose} | ({"detector": args.detector} if detector else {})
+    used = {"pose": (args.pose, engine)}
+    if detector is not None:
+        used["detector"] = (args.detector, detector.engine)
     info = {
         "description": "Labels made by models (edgekit label); keypoints with v=0 are unknown, not absent.",
         "version": f"edgekit {__version__}",
         "date_created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "models": {
-            role: {"name": Path(name).name, "sha256": sha256(find(name)), "precision": engine.precision}
-            for role, name in used.items()
+            role: {"name": Path(name).name, "sha256": sha256(find(name)), "precision": one.precision}
+            for role, (name, one) in used.items()
         },
         "settings": {
             **vars(limits),

@@ -260,6 +260,27 @@ def test_nothing_to_label(nets, tmp_path, capsys, kind) -> None:
     assert not out.exists()
 
 
+def test_trtpose_finds_its_own_people(nets, photos, tmp_path, capsys) -> None:
+    """Its maps are empty here: whom the detector finds was missed, and is ignored."""
+    shapes = {"cmap": (1, 18, 8, 8), "paf": (1, 42, 8, 8)}
+    nodes = [helper.make_node("Identity", [f"no_{name}"], [name]) for name in shapes]
+    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes.items()]
+    zeros = [numpy_helper.from_array(np.zeros(s, np.float32), f"no_{n}") for n, s in shapes.items()]
+    entry = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 32, 32])
+    graph = helper.make_graph(nodes, "empty", [entry], outputs, zeros)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(tmp_path / "trtpose.onnx"))
+    bottom_up = (nets[0], tmp_path / "trtpose.onnx")
+    out = tmp_path / "labels.json"
+    assert label(bottom_up, photos, out) == 0
+    content = json.loads(out.read_text())
+    assert [a["iscrowd"] for a in content["annotations"]] == [1] * 8
+    assert content["categories"][0]["keypoints"][-1] == "neck"
+    assert label(bottom_up, photos, out, "--force", "--detector", "none") == 0
+    assert json.loads(out.read_text())["annotations"] == []
+    assert label(bottom_up, photos, out, "--force", "--views", "3") == 2
+
+
 def test_settings_that_cannot_be(nets, photos, tmp_path, capsys) -> None:
     out = tmp_path / "labels.json"
     for more in (
