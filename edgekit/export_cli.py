@@ -11,6 +11,7 @@ def add_parser(subparsers: Any) -> None:
     """Add `export` and its kinds. The trainer's kinds import PyTorch only when they run."""
     from edgekit import darknet
     from edgekit.train import cli as train
+    from edgekit.train import prune_cli
 
     kinds = subparsers.add_parser("export", help="write a trained or Darknet model as ONNX").add_subparsers(
         dest="kind", metavar="KIND", required=True
@@ -19,6 +20,7 @@ def add_parser(subparsers: Any) -> None:
     train.add_export_parser(kinds)
     _add_pose(kinds, "trtpose", "TrtPose weights (upstream's release or a checkpoint) to ONNX or .wts")
     _add_pose(kinds, "fastpose", "FastPose weights (AlphaPose's or a checkpoint) to ONNX or .wts")
+    prune_cli.add_parser(kinds)
 
 
 def _add_pose(kinds: Any, kind: str, words: str) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from edgekit.topology import COCO17, HUMAN18, Topology
 from edgekit.train.mobilenet import WIDTHS, MobileNet, Stem, widths_of
+from edgekit.train.prune import narrow
 
 #: TrtPose's preparation (ImageNet's mean and deviation) and FastPose's (AlphaPose's SimpleTransform).
 TRTPOSE_STEM = Stem((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -145,5 +146,6 @@ def filled(kind: Any, state: Mapping[str, Tensor], path: Sequence[int], outputs:
     limbs = tuple((0, 1) for _ in range(counts[1] // 2)) if len(counts) > 1 else ()
     shape = Topology("shape", tuple(map(str, range(max(counts[0], 2)))), limbs)
     network = kind(shape, widths_of(state, "backbone."), path)
+    narrow(network, state)  # a pruned one has fewer inner channels
     network.load_state_dict({name: torch.as_tensor(value).float() for name, value in state.items()})
     return network.eval()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import InputError
 from edgekit.topology import Topology, noted_topology
+from edgekit.train.prune import narrow
 from edgekit.train.weights import is_state, read_checkpoint
 
 
@@ -48,6 +49,7 @@ def start_from(network: nn.Module, file: Path | str, topology: Topology, outputs
         InputError: it is a network of another kind.
     """
     state, known = read_weights(file)
+    narrow(network, state)  # a pruned one has fewer inner channels
     own, fresh = network.state_dict(), 0
     for name, value in own.items():
         if name not in state:
