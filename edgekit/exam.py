@@ -33,7 +33,9 @@ class Marks:
         return f"{self.found} of {self.asked} keypoints found, mean OKS {self.oks:.2f}"
 
 
-def exam(found: Sequence[Poses], wanted: Sequence[Labels], topology: Topology) -> Marks:
+def exam(
+    found: Sequence[Poses], wanted: Sequence[Labels], topology: Topology, only: Sequence[str] = ()
+) -> Marks:
     """Compare the poses of some pictures with their labels.
 
     Each labelled person goes with one pose at most, so that the sum over all is best. Keypoints that are not
@@ -43,10 +45,11 @@ def exam(found: Sequence[Poses], wanted: Sequence[Labels], topology: Topology) -
         found: one a picture.
         wanted: one a picture.
         topology: of the labels.
+        only: ask for these keypoints alone, so that networks of different skeletons can be compared.
     """
     near = [np.zeros(0)]
     for poses, labels in zip(found, wanted, strict=True):
-        shared = [name for name in topology.keypoints if name in poses.names]
+        shared = [n for n in topology.keypoints if n in poses.names and (not only or n in only)]
         own, theirs = [poses.names.index(name) for name in shared], topology.index(shared)
         people = ~labels.crowd
         xyxy, sure = labels.xyxy[people], labels.sure[people][:, theirs]

@@ -245,6 +245,20 @@ def skeleton_over(
     return axis
 
 
+def people_over(axis: Any, people: NDArray[np.floating], links: Sequence[tuple[int, int]]) -> Any:
+    """Each of the skeletons [N, K, 3] in a colour of its own; see `skeleton_over`."""
+    for row, points in enumerate(people):
+        skeleton_over(axis, points, links, COLOURS[row % len(COLOURS)])
+    return axis
+
+
+def peaks_over(axis: Any, xy: NDArray[np.floating], part: NDArray[np.integer]) -> Any:
+    """Points [N, 2], coloured by the keypoint that each is of: int [N]."""
+    for kind in np.unique(part):
+        dots(axis, xy[part == kind], COLOURS[int(kind) % len(COLOURS)])
+    return axis
+
+
 def crossing(
     people: Sequence[float], ms: Mapping[str, Sequence[float]], at: float | None = None, title: str = ""
 ) -> Any:

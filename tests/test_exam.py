@@ -69,6 +69,11 @@ def test_what_is_not_sure_or_not_known_is_not_asked() -> None:
     assert (marks.oks, marks.asked) == (pytest.approx(1), 4), "by name, and without the nose"
 
 
+def test_only_some_keypoints_are_asked() -> None:
+    marks = exam([poses([ONE[0], [0, 0, 0], [0, 0, 0]], TWO)], [labels()], TOPOLOGY, only=("nose", "neck"))
+    assert (marks.found, marks.asked) == (2, 2)
+
+
 def test_several_pictures_count_together() -> None:
     marks = exam([poses(ONE, TWO), poses()], [labels(), labels()], TOPOLOGY)
     assert (marks.oks, marks.found, marks.asked) == (pytest.approx(0.5), 6, 12)

@@ -135,6 +135,17 @@ def test_a_skeleton_leaves_out_what_was_not_found(axis: Any) -> None:
     assert {text.get_text(): text.get_ha() for text in axis.texts} == {"nose": "left", "right_eye": "right"}
 
 
+def test_people_and_peaks_have_their_colours(axis: Any) -> None:
+    person = np.array([[5, 5, 0.9], [15, 5, 0.8]], np.float32)
+    plots_pose.people_over(axis, np.stack([person, person + 9]), [(0, 1)])
+    assert [line.get_color() for line in axis.lines] == list(plots.COLOURS[:2])
+    other = plots.show(np.zeros((8, 8, 3), np.uint8))[0]
+    plots_pose.peaks_over(other, np.array([[1, 1], [2, 2], [3, 3]]), np.array([4, 9, 4]))
+    assert [len(group.get_offsets()) for group in other.collections] == [2, 1]
+    seen = [tuple(group.get_facecolors()[0][:3]) for group in other.collections]
+    assert seen == [pytest.approx(plots.COLOURS[4]), pytest.approx(plots.COLOURS[2])]
+
+
 def test_the_crossing_is_marked_on_the_line() -> None:
     ms = {"flat": [40, 40, 40], "growing": [28, 36, 52]}
     axis = plots_pose.crossing([1, 2, 4], ms, at=2.5, title="here")
