@@ -7,10 +7,10 @@ with open_trtpose("edgekit-trtpose") as pose:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from edgekit.smooth import Smoother
 from edgekit.tasks.trtpose_input import MEAN, STD, PoseInput, noted_three
 from edgekit.tasks.yolo_settings import input_size
 from edgekit.topology import HUMAN18, Topology, noted_topology, read_topology
+
+if TYPE_CHECKING:
+    from edgekit.ops.paf_cuda import CudaParser
 
 SIDE = 224  # of trt_pose's resnet18, where neither engine nor note says more
 DECODERS = ("auto", "numpy", "cuda")
@@ -76,7 +79,8 @@ class TrtPose:
             in trt_pose.
         smooth: steady the keypoints over the frames of one source (`edgekit.smooth`).
         size: (height, width) for an engine of dynamic size; default: the model's notes, else 224×224.
-        decoder: "numpy", "cuda" (peaks and limb scores on the GPU, `edgekit.ops.paf_cuda`), or "auto": NumPy.
+        decoder: "numpy", "cuda" (peaks and scores of limbs on the GPU, see `edgekit.ops.paf_cuda`; needs
+            nvcc), or "auto": NumPy.
 
     `cmap_threshold`, `link_threshold`, `score` and `max_people` may be assigned at any time, from any thread;
     the next frame has them. A person's score is the sum of its keypoints' values over the number a whole
@@ -84,9 +88,11 @@ class TrtPose:
 
     Attributes:
         times: seconds of the last call: "pre", "infer", "post".
+        decoder: what decodes, "numpy" or "cuda".
         controls: settings between 0 and 1 that a live view shows, with the words for them.
 
     Raises:
+        MissingError: decoder="cuda" without pycuda, GPU or nvcc.
         InputError: the engine is no TrtPose, does not fit the topology, or a setting does not fit.
     """
 
@@ -137,7 +143,14 @@ class TrtPose:
         )
         self.fit = self._fill.fit
         self._smoother = Smoother() if smooth else None
-        self._parse: Any = parse_objects
+        self.decoder = "numpy" if decoder == "auto" else decoder
+        self._parse: Callable[..., NDArray[np.float32]] = parse_objects
+        self._parser: CudaParser | None = None
+        if decoder == "cuda":
+            from edgekit.ops.paf_cuda import CudaParser
+
+            self._parser = CudaParser(self.topology.links)
+            self._parse = self._parser.parse_objects
 
     @overload
     def __call__(self, frames: Frame | NDArray[np.uint8]) -> Poses: ...
@@ -221,8 +234,12 @@ class TrtPose:
         return Poses(_to_source(keypoints[order], to), score[order], self.names, self.skeleton)
 
     def close(self) -> None:
-        """Close the engine."""
-        self.engine.close()
+        """Close the engine, and the decoder on the GPU; a second call does nothing."""
+        try:
+            if self._parser is not None:
+                self._parser.close()
+        finally:
+            self.engine.close()
 
     def __enter__(self) -> TrtPose:
         return self

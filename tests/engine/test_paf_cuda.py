@@ -19,13 +19,14 @@ import pytest
 from cuda_double import FakeCuda
 from drawn_people import draw_maps, standing
 
-from edgekit.engine import gpu_thread
+from edgekit.engine import TensorSpec, gpu_thread
 from edgekit.errors import EdgekitError, InputError, MissingError
 from edgekit.ops import paf_cuda
 from edgekit.ops.connect import parse_objects
 from edgekit.ops.paf import score_links
 from edgekit.ops.paf_cuda import SOURCE, CudaParser
 from edgekit.ops.peaks import find_peaks, refine_peaks
+from edgekit.tasks.trtpose import TrtPose
 from edgekit.topology import ANIMAL20, COCO17, HUMAN18, Topology
 
 #: Before and after the kernels: what makes them C++ whose threads run one after the other.
@@ -167,6 +168,41 @@ def test_people(machine: FakeCuda) -> None:
     np.testing.assert_array_equal(found, parse_objects(cmap, paf, HUMAN18, link_threshold=0.2))
 
 
+class Drawn:
+    """An engine that shows the same people whatever it sees."""
+
+    def __init__(self, cmap: np.ndarray, paf: np.ndarray) -> None:
+        self.inputs = (TensorSpec("images", (1, 3, 224, 224), np.dtype(np.float32)),)
+        self.answer = {"cmap": cmap[None], "paf": paf[None]}
+        self.outputs = tuple(TensorSpec(n, a.shape, a.dtype) for n, a in self.answer.items())
+        self.metadata: dict[str, str] = {}
+        self.closed = 0
+
+    def __call__(self, feeds: Any) -> dict[str, np.ndarray]:
+        return self.answer
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def check_task() -> None:
+    engine = Drawn(*draw_maps(standing(3, (56, 56)), (56, 56), noise=0.02))
+    image = np.zeros((480, 640, 3), np.uint8)
+    with TrtPose(engine, decoder="cuda") as task:  # type: ignore[arg-type]
+        assert task.decoder == "cuda"
+        task.cmap_threshold = 0.2
+        found = task(image)
+    assert engine.closed == 1
+    plain = TrtPose(engine, cmap_threshold=0.2)(image)  # type: ignore[arg-type]
+    assert len(plain) >= 3
+    np.testing.assert_array_equal(found.keypoints, plain.keypoints)
+
+
+@pytest.mark.compiler
+def test_in_the_task(machine: FakeCuda) -> None:
+    check_task()
+
+
 @pytest.mark.compiler
 def test_nothing_is_left_after_a_failure(machine: FakeCuda) -> None:
     """Whichever CUDA call fails, the error is one of the kit's, and all memory is given back."""
@@ -255,6 +291,11 @@ def test_people_on_a_gpu(real_gpu: None) -> None:
             np.testing.assert_array_equal(
                 parser.parse_objects(cmap, paf, HUMAN18), parse_objects(cmap, paf, HUMAN18)
             )
+
+
+@pytest.mark.gpu
+def test_in_the_task_on_a_gpu(real_gpu: None) -> None:
+    check_task()
 
 
 def test_the_kernels_travel_with_the_package() -> None:

@@ -6,6 +6,7 @@ The networks are ONNX files that know each keypoint by its colour and each limb 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from drawn_people import draw_maps
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.engine import TensorSpec, check_feeds
-from edgekit.errors import InputError
+from edgekit.errors import InputError, MissingError
 from edgekit.ops.connect import parse_objects
 from edgekit.results import Frame, Poses
 from edgekit.tasks.trtpose import TrtPose, open_trtpose
@@ -309,6 +310,13 @@ def test_the_engine_is_closed_with_the_task_and_after_an_error(tmp_path: Path) -
     assert engine.closed == 1
     with pytest.raises(InputError, match="fit='tall'"):  # an engine left open would be a ResourceWarning
         open_trtpose(dots_net(tmp_path / "dots.onnx"), backend="onnxruntime-cpu", fit="tall")
+
+
+def test_without_a_gpu_the_cuda_decoder_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    with pytest.raises(MissingError, match="pycuda"):
+        TrtPose(Answer(*drawn()), decoder="cuda")
+    assert TrtPose(Answer(*drawn())).decoder == "numpy"
 
 
 def test_broken_maps_are_named() -> None:
