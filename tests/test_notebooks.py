@@ -175,6 +175,28 @@ def test_each_chapter_leads_to_the_next() -> None:
         assert following.name in links(cells(path, "markdown")[-1]), path.name
 
 
+def test_only_chapter_10_trains_and_only_by_commands() -> None:
+    """So that all of them run where PyTorch is not; there 10 says so, and trains nothing."""
+    for path in NOTEBOOKS:
+        for source in cells(path, "code"):
+            assert not re.search(r"(import|from) (torch|lightning|edgekit\.train)", source), path.name
+            assert "train " not in source or path.stem.startswith("10"), path.name
+    first = cells(NOTEBOOKS[-1], "code")[0]
+    assert "find_spec" in first
+    assert "pip install -e '.[train]'" in first
+    trains = [
+        source for source in cells(NOTEBOOKS[-1], "code") if re.search(r'main\(f"(train|export) ', source)
+    ]
+    assert len(trains) == 2
+    assert all("if missing:" in source or "if not missing:" in source for source in trains)
+
+
+def test_the_teachers_page_is_one_page() -> None:
+    """62 lines of 120 characters, a heading counted as three, are one page of A4 at 9 points in a browser."""
+    page = (FOLDER / "TEACHER.md").read_text(encoding="utf-8").splitlines()
+    assert sum(3 if line.startswith("#") else -(-len(line) // 120) for line in page) <= 62
+
+
 def test_what_the_teacher_is_told_to_type_exists() -> None:
     page = (FOLDER / "TEACHER.md").read_text(encoding="utf-8")
     commands = re.findall(r"edgekit ((?:doctor|run|build|models|log|power) ?[^`#\n]*)", page)
