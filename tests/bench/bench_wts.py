@@ -33,7 +33,7 @@ COLUMNS = {
     "layers": 8,
     "build s": 9,
 }
-HEAD = "".join(f"{name:{'<' if n < 0 else '>'}{abs(n)}}" for name, n in WIDE.items()) + "  all s"
+HEAD = "".join(f"{name:{'<' if n < 0 else '>'}{abs(n)}}" for name, n in COLUMNS.items()) + "  all s"
 
 
 def random_net(make: type, side: int) -> PoseNet:
