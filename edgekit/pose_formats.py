@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from edgekit.camera.pictures import PICTURES
 from edgekit.errors import EdgekitError, InputError
 from edgekit.results import Frame, Poses, Result
-from edgekit.sinks import _open_for_writing
+from edgekit.sinks import open_for_writing
 from edgekit.topology import COCO17, Topology
 
 END = b"\n]"
@@ -73,7 +73,7 @@ class _JsonList(ABC):
         self.path = path
         self._part = path.with_name(path.name + ".part")
         self._end = 0  # where the list's own end stands
-        self._file: Any = _open_for_writing(self._part, binary=True)
+        self._file: Any = open_for_writing(self._part, binary=True)
         try:
             self._put("[")
         except EdgekitError:

@@ -53,7 +53,7 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _open_for_writing(path)
+        self._file = open_for_writing(path)
 
     def write(self, frame: Frame, result: Result, picture: NDArray[np.uint8] | None) -> None:
         """Append the frame's line."""
@@ -101,7 +101,7 @@ class Video:
             raise MissingError("this PyAV has no video encoder; cure: pip install --force-reinstall av")
         self._codec = codec
         # A file of our own, since FFmpeg's keeps what a full disk refuses to itself.
-        self._file = _open_for_writing(path, binary=True)
+        self._file = open_for_writing(path, binary=True)
         options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
         self._container = av.open(self._file, "w", format="mp4", options=options)
         self._stream: Any = None
@@ -203,7 +203,7 @@ class PictureFolder:
         """Nothing is held open."""
 
 
-def _open_for_writing(path: Path, binary: bool = False) -> Any:
+def open_for_writing(path: Path, binary: bool = False) -> Any:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return open(path, "wb", buffering=0) if binary else open(path, "w", encoding="utf-8")

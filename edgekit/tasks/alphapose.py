@@ -26,7 +26,7 @@ from edgekit.tasks.topdown import TopDown, default_shapes, topdown_on
 from edgekit.tasks.yolo import Yolo, open_yolo
 
 #: Settings of `AlphaPose`; what else `open_alphapose` is given goes to `TopDown`.
-OWN = ("score", "nms", "smooth", "person", "min_area")
+OWN = ("score", "nms", "smooth", "person", "min_area", "shown")
 #: Frames of a detector's call that a plan is built for: one is the rule, 8 as in AlphaPose_trt's tables.
 DETECTOR_BATCH = {"best": 1, "most": 8}
 
@@ -100,9 +100,11 @@ class AlphaPose:
         smooth: steady the keypoints over the frames of one source (`edgekit.smooth`).
         person: the class of the detector whose boxes are taken.
         min_area: pose NMS drops poses whose extent × 1.5² is smaller, pixels² (AlphaPose's --min_box_area).
+        shown: keypoints scored lower are kept, but not drawn.
 
-    `score`, `nms` and `min_area` may be assigned at any time; the next frame has them. A pose's score is the
-    mean of its keypoints' + its box's + 1.25 × its best keypoint's, as AlphaPose reports it: 0 to 3.25.
+    `score`, `nms`, `min_area` and `shown` may be assigned at any time; the next frame has them. A pose's
+    score is the mean of its keypoints' + its box's + 1.25 × its best keypoint's, as AlphaPose reports it:
+    0 to 3.25.
 
     Attributes:
         engine: the pose network's.
@@ -114,7 +116,7 @@ class AlphaPose:
         InputError: the detector has classes, but none named `person`.
     """
 
-    controls: ClassVar[dict[str, str]] = {"score": "lowest score of a box"}
+    controls: ClassVar[dict[str, str]] = {"score": "lowest score of a box", "shown": "keypoints shown from"}
 
     def __init__(
         self,
@@ -126,12 +128,13 @@ class AlphaPose:
         smooth: bool = False,
         person: str = "person",
         min_area: float = 0.0,
+        shown: float = 0.2,
     ) -> None:
         if score is not None and not 0.0 <= score <= 1.0:
             raise InputError(f"score={score} is not between 0 and 1.")
         self.detector, self.pose, self.engine = detector, pose, pose.engine
         self.topology, self.names, self.skeleton = pose.topology, pose.names, pose.skeleton
-        self.nms, self.min_area = nms, min_area
+        self.nms, self.min_area, self.shown = nms, min_area, shown
         if score is not None:
             self.score = score
         self._smoother = Smoother() if smooth else None
@@ -180,7 +183,8 @@ class AlphaPose:
         if self.nms:
             points, rows = pose_nms(points, people.xyxy, self.min_area)
         score = pose_scores(points, people.score[rows])
-        poses = Poses(points, score, self.names, self.skeleton, people.xyxy[rows])
+        boxes = people.xyxy[rows]
+        poses = Poses(points, score, self.names, self.skeleton, boxes, threshold=self.shown)
         return poses if self._smoother is None else self._smoother(poses, frame.t)
 
     def close(self) -> None:

@@ -127,9 +127,11 @@ def test_of_many_classes_only_people_are_taken(pose: TopDown) -> None:
 def test_the_score_can_be_moved_while_it_runs(pose: TopDown) -> None:
     task = AlphaPose(Yolo(BoxEngine([[4, 4, 24, 60, 0.4, 0], [34, 2, 60, 50, 0.9, 0]])), pose)
     assert len(task(PICTURE)) == 2
-    assert set(task.controls) == {"score"}
+    assert set(task.controls) == {"score", "shown"}
     task.score = 0.5
     assert (task.score, task.detector.score, len(task(PICTURE))) == (0.5, 0.5, 1)
+    task.shown = 0.7
+    assert task(PICTURE).threshold == 0.7
     with pytest.raises(InputError, match=r"score=1\.5"):
         AlphaPose(task.detector, pose, score=1.5)
 
