@@ -130,13 +130,16 @@ class Labeller:
         self.views, self.margin = VIEWS[:views], margin
         self.topology = pose.topology
 
-    def __call__(self, image: NDArray[np.uint8], boxes: NDArray | None = None) -> Labels:
+    def __call__(
+        self, image: NDArray[np.uint8], boxes: NDArray | None = None, regions: NDArray | None = None
+    ) -> Labels:
         """Label one picture.
 
         Args:
             image: uint8 [H, W, 3] BGR.
             boxes: [N, 4] people that are known (x1 y1 x2 y2 pixels); whom the detector finds besides is
                 ignored. Top-down networks only.
+            regions: [N, 4] to be ignored, besides those boxes.
 
         Raises:
             InputError: there are neither boxes nor a detector for a top-down network.
@@ -154,8 +157,10 @@ class Labeller:
         else:
             xyxy = np.asarray(boxes, np.float32).reshape(-1, 4)
             sureness = np.ones(len(xyxy), np.float32)
-            new = ~known(found, xyxy)
-            others, weak = found[new], score[new]
+            given = np.zeros((0, 4), np.float32) if regions is None else np.asarray(regions, np.float32)
+            new = ~known(found, np.concatenate([xyxy, given]))
+            others = np.concatenate([given, found[new]])
+            weak = np.concatenate([np.ones(len(given), np.float32), score[new]])
         large = (xyxy[:, 2:] - xyxy[:, :2]).max(axis=1, initial=0) >= self.limits.smallest
         others = np.concatenate([xyxy[~large], others])
         weak = np.concatenate([sureness[~large], weak])

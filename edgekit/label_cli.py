@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 #: Detector score from which somebody may be there, so that the place is no background.
 WEAK = 0.15
-#: What a row of the list of pictures is: where the picture is or will be, the picture, the known boxes.
-Item = tuple[Path, NDArray[np.uint8], "NDArray[np.float32] | None"]
+#: A picture to label: where it is, the picture, the known boxes.
+Item = tuple[Path, NDArray[np.uint8], "Known | None"]
+#: Boxes [N, 4] of people and of regions to be ignored.
+Known = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def add_parser(subparsers: Any) -> None:
@@ -107,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.pictures}: no picture could be read; the first: {bad[0] if bad else 'none'}."
         )
     file.write(finished)
-    shown = args.out.with_suffix(".jpg")
+    shown = sheet_of(args.out)
     drawn = sheet.write(shown)
     sys.stdout.write("\n".join(summary(file, shown if drawn else None)) + "\n")
     for words in bad[:5]:
@@ -128,10 +130,16 @@ def check(args: argparse.Namespace) -> None:
         raise InputError(f"--sheet {args.sheet} is below 0.")
     if args.out.suffix != ".json":
         raise InputError(f"--out {args.out} is no .json; give the file to write.")
-    if args.out.exists() and not (args.force or args.add):
-        raise InputError(f"{args.out} exists; --add adds to it, --force writes over it.")
     if args.out.is_dir() or args.out.parent.is_file():
         raise InputError(f"--out {args.out} is no place for a file.")
+    for path in (args.out, *([sheet_of(args.out)] if args.sheet else [])):
+        if path.exists() and not (args.force or args.add):
+            raise InputError(f"{path} exists; --add adds to the labels, --force writes over them.")
+
+
+def sheet_of(out: Path) -> Path:
+    """Where the sheet goes; not `labels.jpg`, which may be the picture that is labelled."""
+    return out.with_name(f"{out.stem}-sheet.jpg")
 
 
 def pictures(args: argparse.Namespace, bad: list[str]) -> Any:
@@ -144,15 +152,15 @@ def pictures(args: argparse.Namespace, bad: list[str]) -> Any:
     from edgekit.camera.pictures import PICTURES, picture_paths, read_picture
 
     path = SAMPLES.get(args.pictures, Path(args.pictures).expanduser())
-    known = known_boxes(args.boxes) if args.boxes else None
+    known = known_boxes(args.boxes, args.classes) if args.boxes else None
     if path.is_file() and path.suffix.lower() not in (*PICTURES, ".txt"):
         if known is not None:
             raise InputError("--boxes is for pictures; a video has none.")
-        return lambda file: video_frames(path, args.every, file)
+        return lambda file: video_frames(path, args.every, file, args.force)
     paths = listed(path) if path.suffix.lower() == ".txt" else picture_paths(path)
     if not paths:
         raise InputError(
-            f"{path} is no picture, video, list or folder of pictures; known endings are {', '.join(PICTURES)}."
+            f"{path} is no picture, video, list or folder of pictures; it knows {', '.join(PICTURES)}."
         )
     if known is not None and not any(p.stem in known for p in paths):
         raise InputError(
@@ -171,7 +179,8 @@ def pictures(args: argparse.Namespace, bad: list[str]) -> Any:
             boxes = None
             if known is not None:
                 sides = np.tile(image.shape[1::-1], 2)
-                boxes = (known.get(one.stem, np.zeros((0, 4))) * sides).astype(np.float32)
+                people, regions = known.get(one.stem, (np.zeros((0, 4)), np.zeros((0, 4))))
+                boxes = (people * sides).astype(np.float32), (regions * sides).astype(np.float32)
             yield one, image, boxes
 
     return read
@@ -186,15 +195,33 @@ def listed(path: Path) -> list[Path]:
     return [path.parent / line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def known_boxes(data: str) -> dict[str, NDArray[np.float64]]:
-    """By a picture's name without suffix: boxes [N, 4] as shares of its sides."""
+def known_boxes(data: str, classes: list[str] | None) -> dict[str, tuple[NDArray, NDArray]]:
+    """By a picture's name without suffix: boxes and regions to be ignored, as shares of its sides.
+
+    Raises:
+        InputError: the data set cannot be read or has no such class.
+    """
     from edgekit.evaluate.data import read_data
 
-    return {p.path.stem: np.asarray(p.boxes[~p.ignore], np.float64) for p in read_data(data).pictures}
+    read = read_data(data)
+    names = list(read.names)
+    wanted = classes or (["person"] if "person" in names else names)
+    kept = [names.index(name) for name in wanted if name in names]
+    if names and not kept:
+        raise InputError(f"{data} has no class {wanted[0]!r}; it has {', '.join(names[:8])}.")
+    found = {}
+    for one in read.pictures:
+        mine = np.isin(one.labels, kept) if names else np.ones(len(one.boxes), bool)
+        found[one.path.stem] = (one.boxes[mine & ~one.ignore], one.boxes[mine & one.ignore])
+    return found
 
 
-def video_frames(path: Path, every: int, file: LabelFile) -> Iterator[Item]:
-    """Every Nth frame, which is saved in images/ beside the labels and labelled as saved."""
+def video_frames(path: Path, every: int, file: LabelFile, force: bool) -> Iterator[Item]:
+    """Every Nth frame, which is saved in images/ beside the labels and labelled as saved.
+
+    Raises:
+        InputError: there is another picture of a frame's name, and `force` is not set.
+    """
     import cv2
 
     from edgekit.camera import open_source
@@ -206,9 +233,10 @@ def video_frames(path: Path, every: int, file: LabelFile) -> Iterator[Item]:
             place = file.path.parent / "images" / f"{path.stem}_{frame.index:06d}.jpg"
             if frame.index % every or file.has(place):
                 continue
-            if not place.exists():
-                data = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
-                write_whole(place, data.tobytes())
+            data = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+            if place.exists() and place.read_bytes() != data and not force:
+                raise InputError(f"{place} is another picture; give another --out, or --force.")
+            write_whole(place, data)
             yield place, read_picture(place), None
 
 
@@ -270,7 +298,7 @@ def label(items: Iterator[Item], labeller: Labeller, file: LabelFile, sheet: She
     """Label every picture; False where Ctrl-C ended it before the last."""
     try:
         for path, image, boxes in items:
-            labels = labeller(image, boxes)
+            labels = labeller(image, *(boxes or ()))
             file.add(path, image.shape, labels)
             sheet.add(image, labels, labeller.topology)
             if sys.stderr.isatty():

@@ -179,11 +179,11 @@ def test_pycocotools_and_the_kit_read_it(nets, photos, tmp_path, capsys) -> None
 def test_the_sheet_shows_them(nets, photos, tmp_path, capsys) -> None:
     out = tmp_path / "labels.json"
     label(nets, photos, out)
-    sheet = cv2.imread(str(tmp_path / "labels.jpg"))
+    sheet = cv2.imread(str(tmp_path / "labels-sheet.jpg"))
     assert sheet.shape == (320, 4 * 320, 3)
     assert "look at it" in capsys.readouterr().out
     label(nets, photos, tmp_path / "bare.json", "--sheet", "0")
-    assert not (tmp_path / "bare.jpg").exists()
+    assert not (tmp_path / "bare-sheet.jpg").exists()
 
 
 def test_existing_labels_are_kept(nets, photos, tmp_path, capsys) -> None:
@@ -196,6 +196,16 @@ def test_existing_labels_are_kept(nets, photos, tmp_path, capsys) -> None:
     assert out.read_text() == "mine"
     assert label(nets, photos, out, "--force") == 0
     assert len(json.loads(out.read_text())["images"]) == 4
+    out.unlink()
+    assert label(nets, photos, out) == 2, "the sheet is there"
+
+
+def test_a_picture_beside_its_labels_stays(nets, tmp_path) -> None:
+    cv2.imwrite(str(tmp_path / "me.jpg"), np.full((90, 90, 3), 70, np.uint8))
+    before = (tmp_path / "me.jpg").read_bytes()
+    assert label(nets, tmp_path / "me.jpg", tmp_path / "me.json") == 0
+    assert (tmp_path / "me.jpg").read_bytes() == before
+    assert whole(tmp_path) == ["me-sheet.jpg", "me.jpg", "me.json"]
 
 
 def test_adding_pictures(nets, photos, tmp_path, capsys) -> None:
@@ -221,6 +231,13 @@ def test_frames_of_a_video(nets, tmp_path, capsys) -> None:
     assert whole(out.parent / "images") == [Path(n).name for n in names]
     assert cv2.imread(str(out.parent / names[1])).shape == (120, 160, 3)
     assert len(read_coco(out)) == 3
+    out.unlink()
+    other = cv2.imread(str(out.parent / names[1])) // 2
+    cv2.imwrite(str(out.parent / names[1]), other)
+    assert label(nets, clip, out, "--every", "12", "--sheet", "0") == 2
+    np.testing.assert_array_equal(cv2.imread(str(out.parent / names[1])) > 200, other > 200)
+    assert names[1] in capsys.readouterr().err
+    assert label(nets, clip, out, "--every", "12", "--force") == 0
 
 
 def test_known_boxes(nets, photos, tmp_path) -> None:
@@ -234,6 +251,26 @@ def test_known_boxes(nets, photos, tmp_path) -> None:
     rows = json.loads(out.read_text())["annotations"]
     assert [r["bbox"] for r in rows if not r["iscrowd"]] == [[32, 16, 64, 96]] * 3
     assert [r["iscrowd"] for r in rows if r["image_id"] == 1] == [1, 1], "found, but not among the boxes"
+
+
+def test_known_boxes_of_classes_and_their_crowds(nets, photos, tmp_path, capsys) -> None:
+    names = [{"id": 3, "name": "dog"}, {"id": 7, "name": "person"}]
+    boxes = [([10, 10, 90, 100], 7, 0), ([4, 4, 30, 30], 3, 0), ([0, 90, 60, 30], 7, 1)]
+    rows = [
+        {"id": n, "image_id": 1, "bbox": box, "category_id": kind, "iscrowd": crowd}
+        for n, (box, kind, crowd) in enumerate(boxes)
+    ]
+    images = [{"id": 1, "file_name": "photos/p2.png", "width": 128, "height": 128}]
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({"images": images, "annotations": rows, "categories": names}))
+    out = tmp_path / "labels.json"
+    more = ["--boxes", str(truth), "--detector", "none", "--sheet", "0"]
+    assert label(nets, photos / "p2.png", out, *more) == 0
+    made = json.loads(out.read_text())["annotations"]
+    assert [(r["bbox"], r["iscrowd"]) for r in made] == [([10, 10, 90, 100], 0), ([0, 90, 60, 30], 1)]
+    assert label(nets, photos / "p2.png", out, *more, "--force", "--classes", "cow") == 2
+    assert "cow" in capsys.readouterr().err
+    assert label(nets, photos / "p1.png", tmp_path / "more.json", *more) == 2, "no boxes of this picture"
 
 
 def test_unreadable_pictures_are_left_out_and_named(nets, photos, tmp_path, capsys) -> None:
