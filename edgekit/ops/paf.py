@@ -61,8 +61,8 @@ def score_links(
     planes = (links[link, :2].T * (height * width)).astype(np.int32)
     a, b = np.repeat(pixel.take(begin, axis=1), limbs, axis=1), pixel.take(end, axis=1)
     planes = np.repeat(planes, limbs, axis=1)
-    # A line between two places inside stays inside; a little is left for rounding.
-    inside = bool(pixel.min(initial=0) >= 0 and (pixel < [[height - 0.01], [width - 0.01]]).all())
+    # A line between two places inside stays inside; a little is left for rounding. NaN is not inside.
+    inside = bool(refined.min(initial=0) >= 0 and refined.max(initial=0) < 0.9999)
     scores = np.empty(len(end), np.float32)
     for at in range(0, len(end), BLOCK):
         block = np.s_[:, at : at + BLOCK]

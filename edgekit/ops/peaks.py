@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError
 
+CHANNELS = 64  # maps worked on together; OpenCV 5 takes 128
+
 
 @dataclass(frozen=True, eq=False)
 class Peaks:
@@ -60,15 +62,8 @@ def find_peaks(
         InputError: `cmap` is not float32 [K, H, W], or smaller than half a window.
     """
     count, height, width = _shape(cmap, window)
-    reach = window // 2
-    # The maps stand one above the other, with rows between them that reach no window's maximum.
-    tall = np.full((count, height + reach, width), -np.inf, np.float32)
-    np.copyto(tall[:, :height], cmap)
-    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    highest = cv2.dilate(tall.reshape(-1, width), square).reshape(tall.shape)[:, :height]
-    is_peak = cmap >= highest
-    is_peak &= cmap >= np.float32(threshold)
-    place = np.flatnonzero(is_peak)
+    found = [_maxima(cmap[k : k + CHANNELS], threshold, window) for k in range(0, count, CHANNELS)]
+    place = np.concatenate([some + n * CHANNELS * height * width for n, some in enumerate(found)])
     edges = np.arange(count + 1) * (height * width)
     first = np.searchsorted(place, edges)
     if np.diff(first).max() > max_parts:
@@ -77,6 +72,20 @@ def find_peaks(
     row, x = np.divmod(place, width)
     part, y = np.divmod(row, height)
     return Peaks(part, y, x, cmap.reshape(-1)[place], first)
+
+
+def _maxima(cmap: NDArray[np.float32], threshold: float, window: int) -> NDArray[np.int64]:
+    """Where in `cmap`, flat, the peaks are."""
+    count, height, width = cmap.shape
+    # OpenCV works on all maps at once where they are the channels of one picture.
+    pixels = cv2.transpose(cmap.reshape(count, -1))  # [H·W, K]
+    side = window // 2 * 2 + 1
+    highest = cv2.dilate(pixels.reshape(height, width, count), np.ones((side, side), np.uint8))
+    is_peak = pixels >= highest.reshape(pixels.shape)
+    is_peak &= pixels >= np.float32(threshold)
+    pixel, part = np.divmod(np.flatnonzero(is_peak), count)
+    place: NDArray[np.int64] = np.sort(part * (height * width) + pixel)
+    return place
 
 
 def refine_peaks(cmap: NDArray[np.float32], peaks: Peaks, window: int = 5) -> NDArray[np.float32]:
@@ -97,17 +106,19 @@ def refine_peaks(cmap: NDArray[np.float32], peaks: Peaks, window: int = 5) -> ND
         InputError: as `find_peaks`.
     """
     _, height, width = _shape(cmap, window)
-    around = np.arange(-(window // 2), window // 2 + 1)[:, None]
-    y, x = peaks.y + around, peaks.x + around  # [window, P]
-    rows = (_mirrored(y, height) + peaks.part * height) * width
-    weight = cmap.reshape(-1)[rows[:, None] + _mirrored(x, width)]  # [window, window, P]
-    refined = np.empty((len(peaks), 2), np.float32)
+    around = np.arange(-(window // 2), window // 2 + 1)
+    place = np.stack([peaks.y, peaks.x])[:, None] + around[:, None]  # [2, window, P]
+    # Indices past a border, reflected at the border pixel: -1 → 1, size → size - 2.
+    last = np.array([height - 1, width - 1])[:, None, None]
+    y, x = last - np.abs(last - np.abs(place))
+    weight = cmap.reshape(-1).take(((y + peaks.part * height) * width)[:, None] + x)  # [window, window, P]
+    across = place.astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        total = sum_in_order(weight)
-        for axis, (place, side) in enumerate(((y[:, None], height), (x[None], width))):
-            mean = sum_in_order(weight * place.astype(np.float32)) / total
-            refined[:, axis] = (mean + np.float32(0.5)) / np.float32(side)
-    return refined
+        mean = np.stack([sum_in_order(weight * across[0][:, None]), sum_in_order(weight * across[1])])
+        mean /= sum_in_order(weight)
+        mean += np.float32(0.5)
+        mean /= np.array([[height], [width]], np.float32)
+    return np.ascontiguousarray(mean.T)
 
 
 def sum_in_order(terms: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -116,11 +127,6 @@ def sum_in_order(terms: NDArray[np.float32]) -> NDArray[np.float32]:
     # NumPy adds row to row; a single column, though, it would add in pairs.
     total: NDArray[np.float32] = rows.sum(axis=0) if rows.shape[1] > 1 else rows.cumsum(axis=0)[-1]
     return total
-
-
-def _mirrored(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Indices past a border, reflected at the border pixel: -1 → 1, size → size - 2."""
-    return (size - 1) - np.abs((size - 1) - np.abs(index))
 
 
 def _shape(cmap: NDArray[np.float32], window: int) -> tuple[int, int, int]:

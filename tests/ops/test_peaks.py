@@ -61,6 +61,14 @@ def test_a_window_ends_at_its_map() -> None:
     assert places(find_peaks(cmap), 1) == [(0, 3)]
 
 
+@pytest.mark.parametrize("count", [1, 64, 65, 133])
+def test_many_maps(count: int) -> None:
+    cmap = np.random.default_rng(count).random((count, 11, 7), np.float32)
+    peaks = find_peaks(cmap, 0.5)
+    for part in range(count):
+        assert places(peaks, part) == find(cmap[part], 0.5, 5)
+
+
 def test_the_threshold_itself_is_enough() -> None:
     assert len(find_peaks(one_map(8, 8, p2_2=0.1), 0.1)) == 1
     assert len(find_peaks(one_map(8, 8, p2_2=float(np.nextafter(np.float32(0.1), np.float32(0)))), 0.1)) == 0
