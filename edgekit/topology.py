@@ -84,7 +84,7 @@ class Topology:
 
     @cached_property
     def links(self) -> NDArray[np.int64]:
-        """int64 [L, 4]: part-affinity channels of x and y, then the two keypoints, as TrtPose has them."""
+        """int64 [L, 4]: part-affinity channels of y and x, then the two keypoints, as TrtPose has them."""
         rows = [(2 * k, 2 * k + 1, a, b) for k, (a, b) in enumerate(self.skeleton)]
         return np.array(rows, np.int64).reshape(-1, 4)
 

@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 from edgekit.ops.peaks import Peaks, sum_in_order
 
 #: Limbs worked on together: few enough for the CPU's cache, many enough to hide NumPy's calls.
-BLOCK = 8192
+BLOCK = 4096
 EPSILON = 1e-5  # added to a limb's length (EPS of paf_score_graph.cpp), so that none is 0
 
 
