@@ -85,6 +85,18 @@ def yolov3_spp():
     return layers
 
 
+def yolov3_tiny():
+    """YOLOv3-tiny: seven convolutions with poolings between, the last of stride 1; two heads."""
+    anchors = [10, 14, 23, 27, 37, 58, 81, 82, 135, 169, 344, 319]
+    layers = []
+    for filters in (16, 32, 64, 128, 256):
+        layers += [conv(filters, 3), pool(2, 2)]
+    layers += [conv(512, 3), pool(2, 1), conv(1024, 3), conv(256), conv(512, 3)]
+    layers += [conv(255, norm=0, activation="linear"), yolo([3, 4, 5], anchors=anchors)]
+    layers += [route(-4), conv(128), UPSAMPLE, route(-1, 8), conv(256, 3)]
+    return [*layers, conv(255, norm=0, activation="linear"), yolo([0, 1, 2], anchors=anchors)]
+
+
 def cfg_text(layers, height, width):
     """The cfg file of `layers`, with a comment and blanks as real ones have them."""
     lines = ["[net]", "# Testing", "batch=1", f"width={width}", f"height = {height}", "channels=3", ""]

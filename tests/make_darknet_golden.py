@@ -15,7 +15,11 @@ import cv2
 import darknet_nets as nets
 import numpy as np
 
-NETWORKS = {"every_layer": (nets.every_layer(), 32, 48), "yolov3_spp": (nets.yolov3_spp(), 96, 96)}
+NETWORKS = {
+    "every_layer": (nets.every_layer(), 32, 48),
+    "yolov3_spp": (nets.yolov3_spp(), 96, 96),
+    "yolov3_tiny": (nets.yolov3_tiny(), 96, 128),
+}
 SEED = 7
 
 

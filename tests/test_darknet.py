@@ -16,7 +16,11 @@ from edgekit import darknet
 from edgekit.errors import InputError
 
 GOLDEN = Path(__file__).with_name("darknet_golden.npz")
-NETWORKS = {"every_layer": (nets.every_layer, 32, 48), "yolov3_spp": (nets.yolov3_spp, 96, 96)}
+NETWORKS = {
+    "every_layer": (nets.every_layer, 32, 48),
+    "yolov3_spp": (nets.yolov3_spp, 96, 96),
+    "yolov3_tiny": (nets.yolov3_tiny, 96, 128),
+}
 SEED = 7  # of make_darknet_golden.py
 
 
@@ -39,7 +43,7 @@ def exported(request, tmp_path_factory):
     drawn = nets.random_weights(layers, SEED)
     out = darknet.convert(*write(folder, layers, height, width, drawn), folder / "net.onnx")
     image = nets.picture(height, width)
-    return request.param, layers, drawn, image, run(out, image)[0]
+    return request.param, layers, drawn, image, run(out, image)[0], out
 
 
 @pytest.fixture
@@ -49,14 +53,14 @@ def small(tmp_path):
 
 
 def test_equals_a_float64_forward_pass(exported):
-    _, layers, drawn, image, found = exported
+    _, layers, drawn, image, found, _ = exported
     wanted = nets.forward(layers, drawn, image)
     np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5)
     assert np.ptp(wanted[:, 4]) > 0.1, "the random network says the same everywhere: it tests nothing"
 
 
 def test_equals_opencvs_importer(exported):
-    name, _, _, image, found = exported
+    name, _, _, image, found, _ = exported
     _, height, width = image.shape
     with np.load(GOLDEN) as file:
         golden = file[name]
@@ -68,14 +72,52 @@ def test_equals_opencvs_importer(exported):
     assert 0.05 < (golden[:, 5:] > 0).mean() < 0.95
 
 
+def of_published_length(folder, layers, size, length):
+    """cfg and weights: a sparse file as long as the published one."""
+    cfg, weights = write(folder, layers, size, size, [])
+    with open(weights, "ab") as file:
+        file.truncate(length)
+    return cfg, weights
+
+
 @pytest.fixture(scope="module")
 def spp608(tmp_path_factory):
-    """YOLOv3-SPP at its own size with open batch, from a sparse file of the published one's length."""
+    """YOLOv3-SPP at its own size with open batch."""
     folder = tmp_path_factory.mktemp("spp608")
-    cfg, weights = write(folder, nets.yolov3_spp(), 608, 608, [])
-    with open(weights, "ab") as file:
-        file.truncate(252_209_544)
-    return darknet.convert(cfg, weights, folder / "spp.onnx", dynamic_batch=True)
+    files = of_published_length(folder, nets.yolov3_spp(), 608, 252_209_544)
+    return darknet.convert(*files, folder / "spp.onnx", dynamic_batch=True)
+
+
+#: All that the exports are made of: none makes a shape of data, and every TensorRT has them.
+PLAIN = {
+    *("Conv", "LeakyRelu", "MaxPool", "Add", "Concat", "Resize"),
+    *("Transpose", "Reshape", "Split", "Sigmoid", "Exp", "Mul"),
+}
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+def test_yolov3_tiny_of_the_published_length(tmp_path, dynamic):
+    files = of_published_length(tmp_path, nets.yolov3_tiny(), 416, 35_434_956)
+    out = darknet.convert(*files, tmp_path / "tiny.onnx", dynamic_batch=dynamic)
+    model = onnx.shape_inference.infer_shapes(onnx.load(out), strict_mode=True)
+    dims = model.graph.output[0].type.tensor_type.shape.dim
+    assert [d.dim_param or d.dim_value for d in dims] == ["batch" if dynamic else 1, 2535, 85]
+    assert {node.op_type for node in model.graph.node} <= PLAIN
+    assert rtx_plan(out, (1, 1, 8) if dynamic else None) is not None
+
+
+def test_a_static_export_has_the_nodes_of_the_dynamic_one(exported, spp608, tmp_path):
+    name, layers, drawn, image, _, static = exported
+    dynamic = spp608
+    if name != "yolov3_spp":
+        dynamic = tmp_path / "dynamic.onnx"
+        darknet.convert(*write(tmp_path, layers, *image.shape[1:], drawn), dynamic, dynamic_batch=True)
+    graphs = [onnx.load(path).graph for path in (static, dynamic)]
+    kinds = [[node.op_type for node in graph.node] for graph in graphs]
+    assert kinds[0] == kinds[1]
+    assert [g.input[0].type.tensor_type.shape.dim[0].dim_value for g in graphs] == [1, 0]
+    if name != "every_layer":
+        assert set(kinds[0]) <= PLAIN
 
 
 def test_yolov3_spp_at_608_has_22743_rows(spp608):
@@ -83,7 +125,7 @@ def test_yolov3_spp_at_608_has_22743_rows(spp608):
     dims = model.graph.output[0].type.tensor_type.shape.dim
     assert [d.dim_param or d.dim_value for d in dims] == ["batch", 22743, 85]
     assert (model.ir_version, model.opset_import[0].version) == (9, 17)
-    assert not {node.op_type for node in model.graph.node} & {"ScatterND", "Pad", "NonZero"}
+    assert {node.op_type for node in model.graph.node} == PLAIN
     notes = {p.key: p.value for p in model.metadata_props}
     names = ast.literal_eval(notes.pop("names"))
     assert (names[0], names[79], len(names)) == ("person", "toothbrush", 80)
