@@ -211,8 +211,9 @@ def skeleton_over(
     links: Sequence[tuple[int, int]] = (),
     colour: Any = COLOURS[0],
     names: Sequence[str] = (),
+    least: float = 0.0,
 ) -> Any:
-    """A skeleton, thin enough to see the picture under it; points of score 0 are left out.
+    """A skeleton, thin enough to see the picture under it.
 
     Args:
         axis: shows the picture.
@@ -220,9 +221,10 @@ def skeleton_over(
         links: pairs of keypoints that a line joins.
         colour: of lines and points.
         names: of the K keypoints, written beside them.
+        least: points of this score or less are left out.
     """
     axis.autoscale(False)
-    found = points[:, 2] > 0
+    found = points[:, 2] > least
     for i, j in links:
         if found[i] and found[j]:
             axis.plot(*points[[i, j], :2].T, color=colour, linewidth=2.5, solid_capstyle="round", zorder=2)
@@ -245,10 +247,12 @@ def skeleton_over(
     return axis
 
 
-def people_over(axis: Any, people: NDArray[np.floating], links: Sequence[tuple[int, int]]) -> Any:
+def people_over(
+    axis: Any, people: NDArray[np.floating], links: Sequence[tuple[int, int]], least: float = 0.0
+) -> Any:
     """Each of the skeletons [N, K, 3] in a colour of its own; see `skeleton_over`."""
     for row, points in enumerate(people):
-        skeleton_over(axis, points, links, COLOURS[row % len(COLOURS)])
+        skeleton_over(axis, points, links, COLOURS[row % len(COLOURS)], least=least)
     return axis
 
 

@@ -139,6 +139,9 @@ def test_people_and_peaks_have_their_colours(axis: Any) -> None:
     person = np.array([[5, 5, 0.9], [15, 5, 0.8]], np.float32)
     plots_pose.people_over(axis, np.stack([person, person + 9]), [(0, 1)])
     assert [line.get_color() for line in axis.lines] == list(plots.COLOURS[:2])
+    plots_pose.people_over(axis, person[None], [(0, 1)], least=0.8)
+    assert len(axis.lines) == 2, "a point of the least score is left out, and its limb with it"
+    assert len(axis.collections[-1].get_offsets()) == 1
     other = plots.show(np.zeros((8, 8, 3), np.uint8))[0]
     plots_pose.peaks_over(other, np.array([[1, 1], [2, 2], [3, 3]]), np.array([4, 9, 4]))
     assert [len(group.get_offsets()) for group in other.collections] == [2, 1]
