@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgekit.engine.network import PREPARED as TRTPOSE_INPUT
 from edgekit.errors import InputError, MissingError
 from edgekit.files import atomic_write
 from edgekit.topology import COCO17, HUMAN18, Topology, read_topology
@@ -43,10 +44,10 @@ NETWORKS: dict[str, Callable[[dict[str, Any]], nn.Module] | str] = {
     "fastpose-res50": lambda found: fastpose_from(found["weights"], "the checkpoint"),
 }
 OUTPUTS = {"trtpose": ("cmap", "paf"), "topdown": ("heatmaps",)}
-#: How pictures become the network's input: RGB 0..1, minus `mean`, over `std`. TrtPose: ImageNet's values,
-#: the picture stretched (trt_pose's live demo). FastPose: AlphaPose's `SimpleTransform`.
+#: How pictures become the network's input: RGB 0..1, minus `mean`, over `std`. FastPose: AlphaPose's
+#: `SimpleTransform`.
 PREPARED: dict[str, dict[str, str]] = {
-    "trtpose": {"mean": "[0.485, 0.456, 0.406]", "std": "[0.229, 0.224, 0.225]", "fit": "stretch"},
+    "trtpose": TRTPOSE_INPUT,
     "topdown": {"mean": "[0.406, 0.457, 0.48]", "std": "[1, 1, 1]"},
 }
 TRT_POSE = {
