@@ -171,3 +171,11 @@ def test_one_clear_error(pair: tuple[Path, Path], capsys: Any) -> None:
         given = ["bench", *words, "--tables", "alphapose", "--detector", str(pair[0]), "--backend"]
         assert main([*given, "onnxruntime-cpu", "--seconds", "0.01", "--sampler", "none"]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("part", ["engine", "both", "pipeline"])
+def test_every_part_runs_on_tensorrt(pair: tuple[Path, Path], part: str) -> None:
+    found = measure(case(pair, part, 2, backend="tensorrt", precision="fp16"))
+    assert (found["backend"], found["precision"]) == ("tensorrt", "fp16")
+    assert found["latency_ms"] > 0

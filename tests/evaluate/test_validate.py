@@ -127,3 +127,12 @@ def test_one_clear_error(words: list[str], tmp_path: Path, capsys: Any) -> None:
     ):
         assert main([*words, *more]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+def test_tensorrt_scores_as_onnx_runtime_does(words: list[str], tmp_path: Path) -> None:
+    more = ["--backend", "onnxruntime-cpu", "tensorrt", "--precision", "fp32", "--out", str(tmp_path / "out")]
+    assert main([*words, *more]) == 0
+    cpu, gpu = json.loads((tmp_path / "out" / "validate.json").read_text())["rows"]
+    for part in ("truth", "detected"):
+        assert gpu[part]["AP"] == pytest.approx(cpu[part]["AP"], abs=0.02)
