@@ -40,6 +40,7 @@ class Faces:
         self.metadata = {"topology": FACE.note()}
         self.times: dict[str, float] = {}
         self.stubborn, self.scores, self.calls = stubborn, scores, 0
+        self.apart: list[float] = []  # between the eyes, in each crop
 
     def __call__(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         self.calls += 1
@@ -51,6 +52,7 @@ class Faces:
             blobs = [tuple(centres[i]) for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= 8]
             for row, (x, y) in zip(rows, sorted(blobs), strict=False):
                 found[row] = (y + 0.5) / 256, (x + 0.5) / 256, self.scores[row]
+        self.apart.append(float(found[1, 1] - found[2, 1]))
         for row in self.stubborn:
             found[row] = 0.5, 0.35, 0.9
         return {"output": found[None, None]}
@@ -130,10 +132,16 @@ def test_a_weak_keypoint_is_masked_and_a_person_without_sure_ones_is_ignored() -
 
 
 def test_a_keypoint_far_outside_of_its_box_belongs_to_somebody_else() -> None:
-    image = drawing(TWO[:1])
-    low = TWO[:1].copy()
-    low[0, 3] = 160  # the chin at 184 is below the box, by a fifth of it
-    assert labeller()(image, low).sure.tolist() == [[True, True, True, False]]
+    narrow = TWO[:1].copy()
+    narrow[0, 2] = 105  # the left eye at 115 is beside the box, by more than a tenth of it
+    assert labeller()(drawing(TWO[:1]), narrow).sure.tolist() == [[True, False, True, True]]
+
+
+def test_views_have_crops_of_their_sizes() -> None:
+    engine = Faces()
+    labeller(engine, views=6)(drawing(TWO[:1]), TWO[:1])
+    sizes = np.array(engine.apart) / engine.apart[0]
+    np.testing.assert_allclose(1 / sizes, [1, 1, 0.84, 0.84, 0.8, 0.8], atol=0.01)
 
 
 def test_neighbours_are_blacked_out() -> None:

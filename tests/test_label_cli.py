@@ -143,6 +143,13 @@ def test_the_mirror_image_masks_what_it_puts_elsewhere(nets, photos, tmp_path) -
     assert content["info"]["statistics"]["kept"]["left_hip"] == 1
 
 
+def test_an_ignored_person_keeps_no_keypoint(nets, photos, tmp_path) -> None:
+    out = tmp_path / "labels.json"
+    assert label(nets, photos / "p0.png", out, "--views", "1", "--least", "17") == 0
+    rows = json.loads(out.read_text())["annotations"]
+    assert [(r["iscrowd"], r["num_keypoints"], any(r["keypoints"])) for r in rows] == [(1, 0, False)] * 2
+
+
 def test_what_it_says_of_itself(nets, photos, tmp_path) -> None:
     out = tmp_path / "labels.json"
     label(nets, photos, out, "--sure", "0.3", "--least", "2")
