@@ -88,7 +88,7 @@ def _integrate(
     with np.errstate(over="ignore", invalid="ignore"):
         limb = b - a
         length = np.sqrt(limb[0] * limb[0] + limb[1] * limb[1])
-        along = limb / (length + np.float64(EPSILON)).astype(np.float32)
+        along = limb / (length.astype(np.float64) + EPSILON).astype(np.float32)
         point = part * limb[:, None]  # [2, samples, M]
         point += a[:, None]
         if not inside:
