@@ -151,7 +151,7 @@ class Sheet:
         side: of each, in pixels.
     """
 
-    def __init__(self, most: int, side: int = 320) -> None:
+    def __init__(self, most: int, side: int = 480) -> None:
         self.most, self.side = most, side
         self.tiles: list[NDArray[np.uint8]] = []
         self._step, self._seen = 1, 0
@@ -181,8 +181,8 @@ class Sheet:
             poses.names,
             poses.skeleton,
         )
-        canvas = np.full((self.side, self.side, 3), 255, np.uint8)
-        canvas[: size[1], : size[0]] = draw(Frame(small), moved)
+        canvas = np.full((size[1], self.side, 3), 255, np.uint8)
+        canvas[:, : size[0]] = draw(Frame(small), moved)
         masked = (labels.keypoints[..., 2] > 0) & ~labels.sure & ~labels.crowd[:, None]
         for x, y in labels.keypoints[masked][:, :2] * scale:
             if 0 <= x < size[0] and 0 <= y < size[1]:
@@ -199,14 +199,23 @@ class Sheet:
             self.tiles[i]
             for i in np.linspace(0, len(self.tiles) - 1, min(self.most, len(self.tiles))).astype(int)
         ]
-        columns = min(6, len(shown))
-        shown += [np.full_like(shown[0], 255)] * (-len(shown) % columns)
-        rows = [np.hstack(shown[i : i + columns]) for i in range(0, len(shown), columns)]
+        columns = min(4, len(shown))
+        rows = [_row(shown[i : i + columns], columns * self.side) for i in range(0, len(shown), columns)]
         good, data = cv2.imencode(".jpg", np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 88])
         if not good:
             raise EdgekitError(f"{path} cannot be encoded as JPEG.")
         write_whole(path, data.tobytes())
         return True
+
+
+def _row(tiles: list[NDArray[np.uint8]], width: int) -> NDArray[np.uint8]:
+    """Tiles side by side on white."""
+    row = np.full((max(tile.shape[0] for tile in tiles), width, 3), 255, np.uint8)
+    left = 0
+    for tile in tiles:
+        row[: tile.shape[0], left : left + tile.shape[1]] = tile
+        left += tile.shape[1]
+    return row
 
 
 def _hatch(image: NDArray[np.uint8], left: int, top: int, right: int, bottom: int) -> None:

@@ -12,6 +12,7 @@ from edgekit.engine import TensorSpec
 from edgekit.errors import InputError
 from edgekit.evaluate.keypoints import keypoint_figures
 from edgekit.label import AREA, Labeller, Labels, Limits, around, known, pair, settle
+from edgekit.label_file import Sheet
 from edgekit.results import Detections, Poses
 from edgekit.tasks.topdown import TopDown
 from edgekit.topology import COCO17, Topology
@@ -324,6 +325,49 @@ def test_bottom_up_one_view_and_nobody() -> None:
     assert len(Labeller(Skeletons(plain[:0], plain[:0]))(marked())) == 0  # type: ignore[arg-type]
     only = Labeller(Skeletons(plain[:0], turned(plain)))(marked())  # type: ignore[arg-type]
     assert only.crowd.tolist() == [True]
+
+
+def test_a_sheet_has_pictures_from_all_of_them(tmp_path) -> None:
+    sheet = Sheet(5, side=40)
+    for n in range(100):
+        image = np.full((20, 40, 3), 2 * n, np.uint8)
+        sheet.add(image, region([[0, 0, 1, 1]]) if n % 10 else region([]), FACE)
+    assert sheet.write(tmp_path / "sheet.jpg")
+    shown = cv2.imread(str(tmp_path / "sheet.jpg"))
+    assert shown.shape == (40, 160, 3)
+    tones = [shown[y + 10, x + 20, 0] / 2 for y in (0, 20) for x in range(0, 160, 40)][:5]
+    assert (np.diff(tones) > 10).all(), tones
+    assert tones[0] < 10
+    assert tones[-1] > 80
+    assert not Sheet(5).write(tmp_path / "none.jpg")
+
+
+def region(boxes: list[list[float]]) -> Labels:
+    count, blank = len(boxes), np.zeros((len(boxes), 4, 3), np.float32)
+    xyxy = np.array(boxes, np.float32).reshape(-1, 4)
+    return Labels(
+        xyxy, np.ones(count, np.float32), blank, blank[..., 0], blank[..., 0] > 0, np.ones(count, bool)
+    )
+
+
+def test_a_sheet_shows_sure_points_masked_ones_and_regions() -> None:
+    sheet = Sheet(1, side=500)
+    labels = labeller(
+        Faces(stubborn=(3,)), Boxes(np.array([[10, 250, 60, 290]], np.float32), np.array([0.2]))
+    )(drawing(TWO), TWO)
+    sheet.add(drawing(TWO), labels, FACE)
+    (tile,) = sheet.tiles
+    assert tile.shape == (300, 500, 3)
+    for x, y in places(TWO[0])[:3].astype(int):
+        assert (tile[y, x] == 255).all(), "a sure point is white"
+    x, y = labels.keypoints[0, 3, :2].round().astype(int)
+    assert (tile[y - 3 : y + 4, x - 3 : x + 4] == (0, 0, 255)).all(axis=2).any(), (
+        "a masked one is a red cross"
+    )
+    sheet = Sheet(1, side=500)
+    sheet.add(drawing(TWO) // 2, labels, FACE)
+    striped = (sheet.tiles[0][250:290, 10:60] == 128).mean()
+    assert 0.2 < striped < 0.5
 
 
 def test_settings_that_do_not_fit() -> None:

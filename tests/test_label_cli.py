@@ -187,7 +187,7 @@ def test_the_sheet_shows_them(nets, photos, tmp_path, capsys) -> None:
     out = tmp_path / "labels.json"
     label(nets, photos, out)
     sheet = cv2.imread(str(tmp_path / "labels-sheet.jpg"))
-    assert sheet.shape == (320, 4 * 320, 3)
+    assert sheet.shape == (480, 4 * 480, 3)
     assert "look at it" in capsys.readouterr().out
     label(nets, photos, tmp_path / "bare.json", "--sheet", "0")
     assert not (tmp_path / "bare-sheet.jpg").exists()
