@@ -201,12 +201,29 @@ def export_pose(net: PoseNet, out: Path | str, dynamic: bool = False) -> Path:
                 dynamic_axes={name: {0: "batch"} for name in names} if dynamic else None,
             )
         model = onnx.load(str(scratch))
+        _unshare(model.graph)
         model.ir_version = IR
         model.producer_name, model.producer_version = "edgekit", ""
         onnx.helper.set_model_props(model, net.metadata())
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, str(scratch))
     return out
+
+
+def _unshare(graph: Any) -> None:
+    """Give each layer weights of its own: the exporter passes equal ones on by Identity nodes.
+
+    TensorRT then takes them for weights, not for tensors of the network, and other readers find them.
+    """
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    passing = [node for node in graph.node if node.op_type == "Identity" and node.input[0] in weights]
+    for node in passing:
+        graph.initializer.add().CopyFrom(weights[node.input[0]])
+        graph.initializer[-1].name = node.output[0]
+        graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 def weights_of(network: nn.Module) -> Mapping[str, Any]:

@@ -102,6 +102,24 @@ def test_fastpose_of_one_crop(folder: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(theirs, ours, atol=1e-4 * np.abs(ours).max())
 
 
+def test_equal_weights_are_not_shared(folder: Path, tmp_path: Path) -> None:
+    """As in a network that has learnt nothing yet: its batch norms are all alike."""
+    state = torch.load(folder / "human.pth", weights_only=True)
+    for name, value in state.items():
+        if name.endswith(("bias", "running_mean")):
+            value.zero_()
+    torch.save(state, tmp_path / "alike.pth")
+    net = load_pose(tmp_path / "alike.pth", "trtpose", size=64)
+    out = export_pose(net, tmp_path / "alike.onnx")
+    graph = onnx.load(out).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    assert len(convolutions) == 30
+    assert all(set(node.input[1:]) <= weights for node in convolutions)
+    for ours, theirs in both(net, out, 1):
+        np.testing.assert_allclose(theirs, ours, atol=1e-4 * np.abs(ours).max())
+
+
 def test_wts_holds_every_weight_but_the_counters(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "animal.wts"
     command = ["export", "trtpose", str(folder / "animal.pth"), "--topology", "animal20", "--out", str(out)]
