@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.label import AREA, Labels, nearness, pair
+from edgekit.label import Labels
+from edgekit.label_views import AREA, nearness, pair
 from edgekit.results import Poses
 from edgekit.topology import Topology
 
