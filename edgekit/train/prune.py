@@ -1,16 +1,20 @@
 """Structured pruning: whole inner channels of the inverted residuals go, and the network is a smaller one.
 
 A block widens its input (1×1), filters every channel by itself (depthwise) and narrows it again (1×1). An
-inner channel touches nothing outside of its block, so that it can go without any other layer noticing. Those
-go whose three filters are the smallest: the product of their L1 norms ("Pruning Filters for Efficient
-ConvNets", Li et al., 2017, for the three layers of a channel at once).
+inner channel touches nothing outside of its block, so that it can go without any other layer noticing.
+
+With pictures, those go that change the block's output the least: a channel's mean goes into the bias,
+and what is lost is its variance times the square of its weights. Without, those whose three filters are the
+smallest: the product of their L1 norms ("Pruning Filters for Efficient ConvNets", Li et al., 2017, for the
+three layers of a channel at once).
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +34,33 @@ EXPAND, DEPTH, PROJECT = "expand", "depth", "project"
 State = dict[str, Tensor]
 
 
-def importance(state: Mapping[str, Tensor], block: str) -> Tensor:
-    """float64 [C] of a block's inner channels: the product of the L1 norms of their filters."""
+@dataclass(frozen=True)
+class Activity:
+    """What the inner channels of a block do on pictures: float64 [C] mean and variance."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+def importance(state: Mapping[str, Tensor], block: str, activity: Activity | None = None) -> Tensor:
+    """float64 [C]: how much each of a block's inner channels counts; see the module."""
+    project = state[f"{block}.{PROJECT}.weight"].double().flatten(1)
+    if activity is not None:
+        return activity.variance * project.square().sum(0)
     expand, depth = (state[f"{block}.{layer}.weight"].double().abs() for layer in (EXPAND, DEPTH))
-    project = state[f"{block}.{PROJECT}.weight"].double().abs()
-    return expand.flatten(1).sum(1) * depth.flatten(1).sum(1) * project.flatten(2).sum((0, 2))
+    return expand.flatten(1).sum(1) * depth.flatten(1).sum(1) * project.abs().sum(0)
 
 
-def kept_channels(state: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+def kept_channels(
+    state: Mapping[str, Tensor], share: float, active: Mapping[str, Activity] | None = None
+) -> dict[str, Tensor]:
     """{block: int64 indices of the inner channels that stay, in their order}.
 
     Args:
         state: weights of a network with `mobilenet.Block`s, by name.
         share: of each block's inner channels that goes, over 0 and under 1; as many stay as make a multiple
             of `STEP`, at least one such.
+        active: of `activity`.
 
     Raises:
         InputError: the share makes no sense, or there is no such block.
@@ -58,20 +75,57 @@ def kept_channels(state: Mapping[str, Tensor], share: float) -> dict[str, Tensor
     for block in blocks:
         wide = len(state[f"{block}.{EXPAND}.weight"])
         count = min(wide, max(STEP, round(wide * (1 - share) / STEP) * STEP))
-        kept[block] = importance(state, block).topk(count).indices.sort().values
+        counts = importance(state, block, (active or {}).get(block))
+        kept[block] = counts.topk(count).indices.sort().values
     return kept
 
 
-def pruned(state: Mapping[str, Tensor], share: float) -> State:
+def pruned(state: Mapping[str, Tensor], share: float, active: Mapping[str, Activity] | None = None) -> State:
     """The weights without the least important inner channels; arguments and errors as `kept_channels`."""
     made = dict(state)
-    for block, rows in kept_channels(state, share).items():
+    for block, rows in kept_channels(state, share, active).items():
         for layer in (EXPAND, DEPTH):
             for part in ("weight", "bias"):
                 made[f"{block}.{layer}.{part}"] = state[f"{block}.{layer}.{part}"][rows].clone()
-        name = f"{block}.{PROJECT}.weight"
+        name, bias = f"{block}.{PROJECT}.weight", f"{block}.{PROJECT}.bias"
         made[name] = state[name][:, rows].clone()
+        if active is not None:
+            mean = active[block].mean.clone()
+            mean[rows] = 0
+            lost = state[name].double().flatten(1) @ mean
+            made[bias] = (state[bias].double() + lost).to(state[bias].dtype)
     return made
+
+
+@torch.no_grad()
+def activity(network: nn.Module, inputs: Iterable[Tensor]) -> dict[str, Activity]:
+    """{block: what its inner channels do} of a network on inputs [N, 3, H, W]."""
+    sums: dict[str, list[Tensor]] = {}
+    handles = []
+
+    def watch(name: str) -> Any:
+        def seen(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+            x = given[0].double().transpose(0, 1).flatten(1)
+            count = torch.tensor(float(x.shape[1]), dtype=torch.float64)
+            new = [count, x.sum(1), x.square().sum(1)]
+            sums[name] = [a + b for a, b in zip(sums.get(name, [0, 0, 0]), new, strict=True)]
+
+        return seen
+
+    for name, block in network.named_modules():
+        if isinstance(block, Block) and block.expand is not None:
+            handles.append(block.project.register_forward_pre_hook(watch(name)))
+    try:
+        for x in inputs:
+            network(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    found = {}
+    for name, (count, total, squares) in sums.items():
+        mean = total / count
+        found[name] = Activity(mean, (squares / count - mean.square()).clamp(min=0))
+    return found
 
 
 def narrow(network: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -89,7 +143,13 @@ def narrow(network: nn.Module, state: Mapping[str, Tensor]) -> None:
             block.project = nn.Conv2d(wide, block.project.out_channels, 1)
 
 
-def prune_file(source: Path | str, share: float, out: Path | str, dynamic: bool = False) -> Path:
+def prune_file(
+    source: Path | str,
+    share: float,
+    out: Path | str,
+    dynamic: bool = False,
+    pictures: Path | str | None = None,
+) -> Path:
     """Prune a demo pose network's checkpoint or its ONNX file; write a checkpoint (.pt) or ONNX.
 
     A checkpoint can be trained on: `edgekit train fastpose --start pruned.pt`.
@@ -97,6 +157,7 @@ def prune_file(source: Path | str, share: float, out: Path | str, dynamic: bool 
     Args:
         share: as of `kept_channels`.
         dynamic: leave the batch size of an ONNX file open.
+        pictures: folder of pictures with people, by which channels are chosen; None: by their weights.
 
     Raises:
         InputError: the file holds no such network, or `out` ends otherwise.
@@ -110,7 +171,8 @@ def prune_file(source: Path | str, share: float, out: Path | str, dynamic: bool 
             f"{source} is no {' or '.join(NETWORKS.values())} of this kit; other networks cannot be pruned."
         )
     try:
-        weights = pruned(found["weights"], share)
+        active = None if pictures is None else activity(*_on_pictures(found, Path(pictures)))
+        weights = pruned(found["weights"], share, active)
     except KeyError as error:
         raise InputError(f"{source} lacks {error}: it cannot be pruned.") from error
     notes = {**found.get("notes", {}), "pruned": f"{share:g} of the inner channels"}
@@ -125,6 +187,34 @@ def prune_file(source: Path | str, share: float, out: Path | str, dynamic: bool 
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder) / "pruned.pt", **made)
         return export_pose(load_pose(Path(folder) / "pruned.pt", found["task"]), out, dynamic)
+
+
+def _on_pictures(found: dict[str, Any], folder: Path) -> tuple[nn.Module, Iterator[Tensor]]:
+    """The network of a checkpoint, and its input of each picture; of each person for a top-down one."""
+    import cv2
+
+    from edgekit.engine import calibration as cal
+    from edgekit.engine.pose_inputs import crop_input, people_in
+    from edgekit.tasks.trtpose_input import PoseInput
+    from edgekit.train.pose_networks import small_fastpose, small_trtpose
+
+    height, width = (int(side) for side in found["imgsz"])
+    if found["task"] == "topdown":
+        folder, network = people_in(folder, (height, width)), small_fastpose(found)
+        prepare: Any = crop_input(found.get("notes", {}))
+    else:
+        network = small_trtpose(found)
+        fill = PoseInput((height, width), found.get("notes", {}).get("fit") or "stretch")
+
+        def prepare(images: list[Any]) -> Any:
+            return fill(images)[0]
+
+    def inputs() -> Iterator[Tensor]:
+        for file in cal.pictures(folder):
+            if (image := cv2.imread(str(file))) is not None:
+                yield torch.from_numpy(prepare([image]).copy())
+
+    return network, inputs()
 
 
 def _from_onnx(file: Path) -> dict[str, Any]:

@@ -15,6 +15,9 @@ def add_parser(kinds: Any) -> None:
         "--share", type=float, default=0.3, help="of each block's inner channels that goes (default 0.3)"
     )
     parser.add_argument("--out", required=True, metavar="FILE", help=".pt (to be trained on) or .onnx")
+    parser.add_argument(
+        "--pictures", metavar="DIR", help="pictures with people: better chosen than by the weights alone"
+    )
     parser.add_argument("--dynamic", action="store_true", help="leave the batch size of an .onnx open")
     parser.set_defaults(run=run_prune)
 
@@ -26,6 +29,6 @@ def run_prune(args: argparse.Namespace) -> int:
     need_torch()
     from edgekit.train.prune import prune_file
 
-    out = prune_file(args.weights, args.share, args.out, args.dynamic)
+    out = prune_file(args.weights, args.share, args.out, args.dynamic, args.pictures)
     sys.stdout.write(f"{out}: {out.stat().st_size / 1e6:.1f} MB\n")
     return 0

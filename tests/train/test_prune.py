@@ -22,12 +22,12 @@ from edgekit.train.loop import save_checkpoint  # noqa: E402
 from edgekit.train.pose_export import export_pose, load_pose  # noqa: E402
 from edgekit.train.pose_networks import SmallFastPose, SmallTrtPose, small_fastpose  # noqa: E402
 from edgekit.train.pose_start import start_from  # noqa: E402
-from edgekit.train.prune import kept_channels, narrow, prune_file, pruned  # noqa: E402
+from edgekit.train.prune import activity, kept_channels, narrow, prune_file, pruned  # noqa: E402
 
 WIDTHS = (8, *[8] * 15)
 NETS: dict[str, Any] = {
-    "edgekit-fastpose": ("topdown", lambda: SmallFastPose(FIGURE, WIDTHS, (8, 8, 8))),
-    "edgekit-trtpose": ("trtpose", lambda: SmallTrtPose(FIGURE, WIDTHS, (8, 8, 8, 8))),
+    "edgekit-fastpose": ("topdown", lambda: SmallFastPose(FIGURE, WIDTHS, (8, 8, 8), norm=False)),
+    "edgekit-trtpose": ("trtpose", lambda: SmallTrtPose(FIGURE, WIDTHS, (8, 8, 8, 8), norm=False)),
 }
 
 
@@ -87,6 +87,53 @@ def test_the_least_important_go() -> None:
     wanted = sorted(range(48), key=lambda c: -counts[c])[:40]
     assert kept_channels(state, 0.2)[block].tolist() == sorted(wanted)
     assert "backbone.blocks.0" not in kept_channels(state, 0.2), "it widens nothing"
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_by_pictures_a_channel_that_goes_leaves_its_mean(name: str) -> None:
+    """The pruned network is the large one whose lost channels are their means, everywhere."""
+    large = network(name)
+    state = large.state_dict()
+    inputs = [torch.from_numpy(np.random.default_rng(n).random((1, 3, 64, 64), np.float32)) for n in range(3)]
+    active = activity(large, inputs)
+    net = network(name)
+    small = pruned(state, 0.5, active)
+    narrow(net, small)
+    net.load_state_dict(small)
+    kept = kept_channels(state, 0.5, active)
+    assert set(kept) == set(active)
+
+    def only(block: str) -> Any:
+        gone = np.setdiff1d(np.arange(48), kept[block].numpy())
+
+        def hook(_: Any, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+            x = given[0].clone()
+            x[:, gone] = active[block].mean[gone].float()[:, None, None]
+            return (x,)
+
+        return hook
+
+    blocks = dict(large.named_modules())
+    for block in kept:
+        blocks[block].project.register_forward_pre_hook(only(block))
+    for mine, wanted in zip(outputs(net), outputs(large), strict=True):
+        np.testing.assert_allclose(mine, wanted, atol=1e-5)
+
+
+def test_what_a_channel_does_is_counted() -> None:
+    """Mean and variance of the inner channels, by NumPy over all inputs at once."""
+    net = network()
+    inputs = [torch.from_numpy(np.random.default_rng(n).random((1, 3, 64, 64), np.float32)) for n in range(3)]
+    found = activity(net, inputs)["backbone.blocks.3"]
+    seen: list[np.ndarray] = []
+    block = dict(net.named_modules())["backbone.blocks.3"]
+    block.project.register_forward_pre_hook(lambda _, given: seen.append(given[0].numpy().copy()))
+    with torch.no_grad():
+        for x in inputs:
+            net(x)
+    values = np.concatenate(seen).astype(np.float64).transpose(1, 0, 2, 3).reshape(48, -1)
+    np.testing.assert_allclose(found.mean, values.mean(1), atol=1e-9)
+    np.testing.assert_allclose(found.variance, values.var(1), atol=1e-9)
 
 
 def test_a_checkpoint_becomes_a_smaller_one_that_exports_and_trains_on(tmp_path: Path) -> None:
