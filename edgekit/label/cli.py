@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.label import Labeller
-    from edgekit.label_file import LabelFile, Sheet
-    from edgekit.label_sources import Item
+    from edgekit.label.file import LabelFile, Sheet
+    from edgekit.label.labeller import Labeller
+    from edgekit.label.sources import Item
 
 #: Detector score from which somebody may be there, so that the place is no background.
 WEAK = 0.15
@@ -84,8 +84,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Label, write, say what was kept; returns the exit code."""
-    from edgekit.label_file import LabelFile, Sheet
-    from edgekit.label_sources import pictures
+    from edgekit.label.file import LabelFile, Sheet
+    from edgekit.label.sources import pictures
 
     check(args)
     bad: list[str] = []
@@ -142,7 +142,7 @@ def open_labeller(args: argparse.Namespace, stack: ExitStack) -> tuple[Labeller,
     from edgekit import __version__
     from edgekit.engine import open_engine
     from edgekit.files import sha256
-    from edgekit.label import Labeller, Limits
+    from edgekit.label.labeller import Labeller, Limits
     from edgekit.models import find
     from edgekit.tasks.choose import kind_of
     from edgekit.tasks.topdown import TopDown, default_shapes
@@ -212,7 +212,7 @@ def label(items: Iterator[Item], labeller: Labeller, file: LabelFile, sheet: She
 
 def summary(file: LabelFile, sheet: Path | None) -> list[str]:
     """What the labels hold, in words."""
-    from edgekit.label_file import statistics
+    from edgekit.label.file import statistics
     from edgekit.report.tables import to_text
 
     figures = statistics(file.annotations, file.topology)

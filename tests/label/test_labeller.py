@@ -12,8 +12,8 @@ from edgekit.engine import TensorSpec
 from edgekit.errors import InputError
 from edgekit.evaluate.keypoints import keypoint_figures
 from edgekit.label import Labeller, Labels, Limits
-from edgekit.label_file import Sheet
-from edgekit.label_views import AREA, around, known, pair, settle
+from edgekit.label.file import Sheet
+from edgekit.label.views import AREA, around, known, pair, settle
 from edgekit.results import Detections, Poses
 from edgekit.tasks.topdown import TopDown
 from edgekit.topology import COCO17, Topology

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.label_views import around, known, pair, settle
+from edgekit.label.views import around, known, pair, settle
 
 if TYPE_CHECKING:
     from edgekit.tasks.topdown import TopDown

@@ -15,10 +15,11 @@ from onnx import TensorProto, helper, numpy_helper
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from edgekit import cli, label_file
+from edgekit import cli
 from edgekit.evaluate.coco_files import read_coco
 from edgekit.files import sha256
 from edgekit.label import Labeller
+from edgekit.label import file as label_file
 from edgekit.topology import COCO17
 
 #: cx, cy, width, height and score in the detector's 64 px: a sure person and a weak one.

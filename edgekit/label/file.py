@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from edgekit.draw import draw
 from edgekit.errors import EdgekitError, InputError
 from edgekit.files import atomic_write
-from edgekit.label import Labels
-from edgekit.label_views import AREA
+from edgekit.label.labeller import Labels
+from edgekit.label.views import AREA
 from edgekit.results import Frame, Poses
 from edgekit.topology import Topology
 

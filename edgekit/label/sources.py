@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.label_file import LabelFile
+    from edgekit.label.file import LabelFile
 
 #: A picture to label: where it is, the picture, the known boxes.
 Item = tuple[Path, NDArray[np.uint8], "Known | None"]
@@ -105,7 +105,7 @@ def video_frames(path: Path, every: int, file: LabelFile, force: bool) -> Iterat
 
     from edgekit.camera import open_source
     from edgekit.camera.pictures import read_picture
-    from edgekit.label_file import write_whole
+    from edgekit.label.file import write_whole
 
     with open_source(path) as source:
         for frame in source:
