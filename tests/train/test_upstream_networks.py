@@ -21,7 +21,7 @@ from edgekit.train.trtpose_network import (  # noqa: E402
     resnet18_baseline_att,
     trtpose_from,
 )
-from edgekit.train.weights import read_checkpoint  # noqa: E402
+from edgekit.train.weights import is_state, read_checkpoint  # noqa: E402
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/pose_networks.json").read_text())
 #: As tests/golden/make_pose_networks.py calls upstream's.
@@ -99,6 +99,16 @@ def test_missing_unknown_and_odd_weights_are_named() -> None:
     del state["1.paf_conv.weight"]
     with pytest.raises(InputError, match=r"lacks 1\.paf_conv\.weight"):
         trtpose_from(state)
+
+
+def test_files_of_old_pytorch_are_read(tmp_path: Path) -> None:
+    """Upstream's releases were written before PyTorch 1.6 made its files zip archives."""
+    state = torch.nn.BatchNorm2d(3).state_dict()
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert (tmp_path / "old.pth").read_bytes()[:2] != b"PK"
+    found = read_checkpoint(tmp_path / "old.pth")
+    assert list(found) == list(state)
+    assert is_state(found)
 
 
 def test_files_that_hold_no_weights(tmp_path: Path) -> None:
