@@ -111,7 +111,8 @@ def _cell(row: dict[str, Any], part: str) -> Any:
     from edgekit.report.tables import Absent
 
     if row[part] is None:
-        return Absent(f"{WORDS[row['backend']]} {row['precision']}: {row['absent'][part]}")
+        why = str(row["absent"][part]).removeprefix(f"{row['backend']}: ")
+        return Absent(f"{WORDS[row['backend']]} {row['precision']}: {why}")
     return Absent("nobody with labelled keypoints") if row[part]["AP"] is None else row[part]["AP"]
 
 

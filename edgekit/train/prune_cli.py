@@ -16,8 +16,11 @@ def add_parser(kinds: Any) -> None:
     )
     parser.add_argument("--out", required=True, metavar="FILE", help=".pt (to be trained on) or .onnx")
     parser.add_argument(
-        "--pictures", metavar="DIR", help="pictures with people: better chosen than by the weights alone"
+        "--pictures",
+        metavar="DIR",
+        help="pictures on which the channels are watched (default: frames of the sample clip)",
     )
+    parser.add_argument("--by-weights", action="store_true", help="no pictures: far worse, but at once")
     parser.add_argument("--dynamic", action="store_true", help="leave the batch size of an .onnx open")
     parser.set_defaults(run=run_prune)
 
@@ -27,8 +30,10 @@ def run_prune(args: argparse.Namespace) -> int:
     from edgekit.train.cli import need_torch
 
     need_torch()
+    from edgekit.engine.int8 import sample_pictures
     from edgekit.train.prune import prune_file
 
-    out = prune_file(args.weights, args.share, args.out, args.dynamic, args.pictures)
+    pictures = None if args.by_weights else args.pictures or sample_pictures()
+    out = prune_file(args.weights, args.share, args.out, args.dynamic, pictures)
     sys.stdout.write(f"{out}: {out.stat().st_size / 1e6:.1f} MB\n")
     return 0
