@@ -97,7 +97,7 @@ def test_without_notes_the_numbers_are_alphaposes(street: Path, tmp_path: Path) 
     path = heat_net(tmp_path / "heat.onnx")
     assert calibrated_with(path, path, street)[1] == CropInput((0.406, 0.457, 0.48), (1, 1, 1))
     bad = heat_net(tmp_path / "bad.onnx", mean="red")
-    with pytest.raises(InputError, match="mean='red'"):
+    with pytest.raises(InputError, match="'mean' is no three numbers"):
         calibrated_with(bad, bad, street)
 
 
