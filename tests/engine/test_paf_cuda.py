@@ -118,7 +118,7 @@ def random_maps(seed: int, topology: Topology, size: tuple[int, int]) -> tuple[n
     rng = np.random.default_rng(seed)
     cmap = rng.random((len(topology), *size)) ** rng.choice([4, 12]) - rng.choice([0, 0.05])
     if seed % 2:
-        cmap = np.round(cmap * 8) / 8
+        cmap = np.round(cmap * 10) / 10  # the threshold itself, 0.1, is among these
     paf = rng.normal(0, 0.5, (2 * len(topology.skeleton), *size))
     return cmap.astype(np.float32), paf.astype(np.float32)
 
@@ -162,9 +162,11 @@ def test_people(machine: FakeCuda) -> None:
     cmap, paf = draw_maps(standing(6, (56, 56)), (56, 56), noise=0.02)
     with CudaParser(HUMAN18.links) as parser:
         found = parser.parse_objects(cmap, paf, HUMAN18, link_threshold=0.2)
-        first = parser(cmap, paf)[2][0].copy()
-        parser(cmap, np.zeros_like(paf))
-        np.testing.assert_array_equal(first, parser(cmap, paf)[2][0])
+        peaks, refined, scores = parser(cmap, paf)
+        before = [one.copy() for one in (peaks.score, refined, scores[0])]
+        parser(cmap[:, ::-1].copy(), np.zeros_like(paf))
+        for one, other in zip(before, (peaks.score, refined, scores[0]), strict=True):
+            np.testing.assert_array_equal(one, other, err_msg="what was given before stays as it is")
     np.testing.assert_array_equal(found, parse_objects(cmap, paf, HUMAN18, link_threshold=0.2))
 
 
