@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from edgekit.bench.cases import Settings, cases
@@ -78,10 +79,11 @@ def alphapose(
     Raises:
         InputError, MissingError: a model cannot be used; before anything is measured.
     """
-    both = f"{detector} + {model}"
+    first, second = Path(detector).name, Path(model).name
+    both = f"{first} + {second}"
     plan = [
-        (f"2.1 {detector} speed up", detector, (detector,), "engine", batches or DETECTOR),
-        (f"2.2 {model} speed up", model, (model,), "engine", batches or POSE),
+        (f"2.1 {first} speed up", first, (detector,), "engine", batches or DETECTOR),
+        (f"2.2 {second} speed up", second, (model,), "engine", batches or POSE),
         (f"2.3 {both} speed up", both, (model,), "both", batches or DETECTOR),
     ]
     made = Tables([], [], [])
