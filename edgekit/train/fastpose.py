@@ -34,8 +34,8 @@ DESCRIPTION = "Small top-down pose network: heat maps of the keypoints of one pe
 class FastPoseRecipe:
     """One person's crop in, mean square error of the heat maps out, by how sure each keypoint is."""
 
-    def __init__(self, name: str, strength: PoseStrength) -> None:
-        self.name, self.strength = name, strength
+    def __init__(self, name: str, strength: PoseStrength, focus: float = 0.0) -> None:
+        self.name, self.strength, self.focus = name, strength, focus
 
     def batch(self, augment: PoseAugment, count: int, calm: bool) -> PoseBatch:
         return augment.people(count, SMOOTH if calm else self.strength)
@@ -54,8 +54,8 @@ class FastPoseRecipe:
         target, sure = self.targets(batch)
         images = batch.images - batch.images.new_tensor(FASTPOSE_STEM.mean)[:, None, None]
         images = images.contiguous(memory_format=torch.channels_last)
-        found = network(images).float()
-        return {"heatmaps": (sure * (found - target).square()).mean() * LOSS_SCALE}
+        found, weight = network(images).float(), sure * (1 + self.focus * target)
+        return {"heatmaps": (weight * (found - target).square()).mean() * LOSS_SCALE}
 
 
 def make_network(
@@ -69,10 +69,10 @@ def make_network(
     if start:
         state, _ = read_weights(start)
         try:
-            path = [state[f"side.{n}.weight"].shape[0] for n in range(3)]
+            path = [state[f"side.{n}.conv.weight"].shape[0] for n in range(3)]
         except KeyError:
             raise InputError(f"{start} is no {name}; --start wants the same kind of network.") from None
-        return SmallFastPose(topology, widths_of(state, "backbone."), path)
+        return SmallFastPose(topology, widths_of(state, "backbone."), path, norm=False)
     if not backbone:
         return SmallFastPose(topology)
     body = movenet_backbone(backbone, 15, FASTPOSE_STEM)
@@ -123,7 +123,7 @@ def train_fastpose(
         fresh = start_from(net, start, found.topology, OUTPUTS)
         report(f"begun with {start}; {fresh} new output channels")
     report(f"{people} people in {len(taught.pictures)} pictures, {len(held.pictures)} pictures held out")
-    recipe = FastPoseRecipe(network, strength or CROPS)
+    recipe = FastPoseRecipe(network, strength or CROPS, plan.focus)
     module = PoseModule(net, recipe, plan, found.topology, taught, held)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

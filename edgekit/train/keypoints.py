@@ -20,7 +20,6 @@ from edgekit.errors import InputError
 from edgekit.topology import ANIMAL20, Topology, read_topology
 
 NECK, SHOULDERS = "neck", ("left_shoulder", "right_shoulder")
-FULL = 0.5  # a score of a teacher from which on its keypoint counts in full
 FOLDERS = ("images", "train2017", "val2017", "")  # where the pictures are, beside the file or one above
 
 
@@ -133,7 +132,7 @@ def read_person(
     """Keypoints [K, 3], box x1 y1 x2 y2, and whether the region is to be ignored."""
     points = np.asarray(row.get("keypoints") or np.zeros(len(own) * 3), np.float32).reshape(len(own), 3)
     seen = points[:, 2].copy()
-    sure = np.clip(np.asarray(row.get("keypoint_scores", np.ones(len(own))), np.float32) / FULL, 0, 1)
+    sure = np.clip(np.asarray(row.get("keypoint_scores", np.ones(len(own))), np.float32), 0, 1)
     points = np.column_stack([points[:, :2], np.where(seen > 0, sure, 0)])
     box = np.array(row["bbox"], np.float32)
     if not animal:

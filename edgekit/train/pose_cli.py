@@ -35,6 +35,8 @@ def add_parsers(kinds: Any) -> None:
         add("--batch", type=int, default=128, metavar="N", help="of one GPU (default 128)")
         add("--rate", type=float, default=1e-3, help="highest learning rate (default 1e-3)")
         add("--slow", type=float, default=0.25, help="the backbone's rate as a part of --rate (default 0.25)")
+        add("--freeze", type=int, default=-1, metavar="N", help="the backbone's stem and first N blocks stay")
+        add("--focus", type=float, default=0.0, help="how much more the keypoints count than the background")
         add("--average", type=float, default=0.999, help="decay of the weights' moving average")
         add(
             "--start",
@@ -74,7 +76,19 @@ def run_pose(args: argparse.Namespace) -> int:
     except ValueError:
         held = args.held_out
     names = (
-        *("topology", "network", "steps", "epochs", "batch", "rate", "slow", "average", "start", "backbone"),
+        *(
+            "topology",
+            "network",
+            "steps",
+            "epochs",
+            "batch",
+            "rate",
+            "slow",
+            "freeze",
+            "average",
+            "start",
+            "backbone",
+        ),
         *("device", "devices", "resume", "seconds", "seed", "check_every"),
     )
     path = train(

@@ -27,8 +27,11 @@ from edgekit.train.loop import Average, cosine, groups, save_checkpoint
 from edgekit.train.pose_augment import PoseAugment, PoseBatch, PoseStore
 from edgekit.train.pose_curves import plot_curves
 from edgekit.train.pose_data import PoseSettings, Some
+from edgekit.train.pose_networks import folded
 
 RESUME = "last.ckpt"
+CLIP = 1.0  # longest gradient
+FROZEN = (".backbone.stem.", *(f".backbone.blocks.{n}." for n in range(17)))
 UNUSED = (".fc.", ".classifier.")  # parameters that upstream's networks carry and never use
 
 
@@ -59,13 +62,15 @@ class PoseModule(lightning.LightningModule):
         self.taught, self.held = taught, held
         self.restored: dict[str, Any] | None = None
         for name, value in network.named_parameters():
-            value.requires_grad_(not any(part in f".{name}" for part in UNUSED))
+            value.requires_grad_(
+                not any(part in f".{name}" for part in (*UNUSED, *FROZEN[: settings.freeze + 1]))
+            )
 
     def on_fit_start(self) -> None:
         """Pictures and moving average go to the device, which is known only now."""
         device, size = self.device, self.settings.size
         self.network.to(memory_format=torch.channels_last)  # several times as fast, on a CPU as well
-        self.average = Average(self.network, self.settings.average, ramp=max(1.0, self.settings.steps / 20))
+        self.average = Average(self.network, self.settings.average, ramp=0.1)
         if self.restored is not None:
             self.average.network.load_state_dict(self.restored["average"])
             self.average.step = int(self.restored["average_step"])
@@ -89,7 +94,8 @@ class PoseModule(lightning.LightningModule):
         step = self.global_step
         self.seed(step)
         calm = step >= self.settings.steps * (1 - self.settings.calm)
-        batch = self.recipe.batch(self.augments[0], self.settings.batch, calm)
+        with torch.autocast(self.device.type, enabled=False):  # places of keypoints need all their digits
+            batch = self.recipe.batch(self.augments[0], self.settings.batch, calm)
         terms = self.recipe.loss(self.network, batch)
         loss = sum(terms.values(), torch.zeros((), device=self.device))
         self.log_dict({**terms, "loss": loss}, prog_bar=False, batch_size=self.settings.batch)
@@ -97,7 +103,8 @@ class PoseModule(lightning.LightningModule):
 
     def validation_step(self, number: int) -> None:
         self.seed(-1 - number)
-        batch = self.recipe.held(self.augments[1], self.settings.batch, number)
+        with torch.autocast(self.device.type, enabled=False):
+            batch = self.recipe.held(self.augments[1], self.settings.batch, number)
         terms = self.recipe.loss(self.average.network, batch)
         count = len(batch.images)
         self.log("held_out_loss", sum(terms.values()), batch_size=count, prog_bar=True, sync_dist=True)
@@ -111,7 +118,12 @@ class PoseModule(lightning.LightningModule):
         plan = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(step, s.steps, s.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plan, "interval": "step"}}
 
+    def configure_gradient_clipping(self, optimizer: Any, **values: Any) -> None:
+        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)  # Lightning's own refuses the fused AdamW
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        done = self.average.step
+        self.average.decay = min(self.settings.average, (1 + done) / (10 + done))  # begin with short memory
         self.average.update(self.network)
         loss = outputs["loss"]
         if self.global_step % 50 == 0 and not bool(torch.isfinite(loss)):
@@ -180,12 +192,10 @@ def fit(
             logger=CSVLogger(out, name="log"),
             callbacks=[keep, Clock(out, seconds, stop)],
             log_every_n_steps=max(1, min(50, s.steps // 20)),
-            gradient_clip_val=1.0,
             use_distributed_sampler=False,
             enable_progress_bar=progress,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            benchmark=cuda or None,
         )
         pictures = len(module.held.images)
         looks = range(-(-pictures // s.batch)) if pictures else None
@@ -201,7 +211,7 @@ def fit(
 
 def save_network(module: PoseModule, path: Path, task: str, notes: Mapping[str, str]) -> Path:
     """The averaged network in the form that `edgekit export` reads."""
-    weights = {name: value.cpu() for name, value in module.average.network.state_dict().items()}
+    weights = {k: v.cpu() for k, v in folded(module.average.network).state_dict().items()}
     save_checkpoint(
         path,
         network=module.recipe.name,

@@ -49,8 +49,8 @@ LOSS_SCALE = 100.0  # the mean square of maps that are nearly all zero is tiny; 
 class TrtPoseRecipe:
     """Scenes in, masked mean square error of cmap and paf out."""
 
-    def __init__(self, name: str, topology: Topology, strength: PoseStrength) -> None:
-        self.name, self.strength = name, strength
+    def __init__(self, name: str, topology: Topology, strength: PoseStrength, focus: float = 0.0) -> None:
+        self.name, self.strength, self.focus = name, strength, focus
         self.links = torch.from_numpy(topology.links)
 
     def batch(self, augment: PoseAugment, count: int, calm: bool) -> PoseBatch:
@@ -77,9 +77,13 @@ class TrtPoseRecipe:
         images = images.contiguous(memory_format=torch.channels_last)
         cmap_, paf_ = network(images)
         return {
-            "cmap": (cmask * (cmap_.float() - cmap).square()).mean() * LOSS_SCALE,
-            "paf": (pmask * (paf_.float() - paf).square()).mean() * LOSS_SCALE,
+            "cmap": self.error(cmap_, cmap, cmask),
+            "paf": self.error(paf_, paf, pmask),
         }
+
+    def error(self, found: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        weight = mask * (1 + self.focus * target.abs())
+        return (weight * (found.float() - target).square()).mean() * LOSS_SCALE
 
 
 def make_network(
@@ -93,10 +97,10 @@ def make_network(
     if start:
         state, _ = read_weights(start)
         try:
-            path = [state[f"side.{n}.weight"].shape[0] for n in range(4)]
+            path = [state[f"side.{n}.conv.weight"].shape[0] for n in range(4)]
         except KeyError:
             raise InputError(f"{start} is no {name}; --start wants the same kind of network.") from None
-        return SmallTrtPose(topology, widths_of(state, "backbone."), path)
+        return SmallTrtPose(topology, widths_of(state, "backbone."), path, norm=False)
     if not backbone:
         return SmallTrtPose(topology)
     body = movenet_backbone(backbone, 16, TRTPOSE_STEM)
@@ -166,7 +170,7 @@ def train_trtpose(
     report(
         f"{len(taught.pictures)} pictures to learn from, {len(held.pictures)} held out, {found.people} people"
     )
-    recipe = TrtPoseRecipe(network, found.topology, strength or PoseStrength())
+    recipe = TrtPoseRecipe(network, found.topology, strength or PoseStrength(), plan.focus)
     module = PoseModule(net, recipe, plan, found.topology, taught, held)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

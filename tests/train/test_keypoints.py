@@ -82,7 +82,7 @@ def test_scores_crowds_and_people_without_keypoints(tmp_path: Path) -> None:
     ]
     change(file, annotations=rows)
     picture = read_keypoints(file).pictures[0]
-    np.testing.assert_allclose(picture.keypoints[:, :, 2], [[1.0, 0.8, 0.0, 0.2]], rtol=1e-6)
+    np.testing.assert_allclose(picture.keypoints[:, :, 2], [[0.9, 0.4, 0.0, 0.1]], rtol=1e-6)
     assert len(picture.ignore) == 2
 
 
