@@ -48,6 +48,8 @@ def score_links(
             f"the part affinity fields are {paf.dtype} {list(paf.shape)}; "
             f"{len(links)} links want float32 [{2 * len(links)}, H, W]."
         )
+    if not np.array_equal(links[:, :2].reshape(-1), np.arange(2 * len(links))):
+        paf = paf[links[:, :2].reshape(-1)]  # the channels of link k at 2k and 2k + 1, as TrtPose has them
     height, width = paf.shape[1:]
     counts = peaks.counts
     starts, ends = counts[links[:, 2]], counts[links[:, 3]]
@@ -58,15 +60,14 @@ def score_links(
     end = np.repeat(peaks.first[links[link, 3]] - np.cumsum(limbs) + limbs, limbs)
     end += np.arange(len(end))
     pixel = np.ascontiguousarray(refined.T) * np.array([[height], [width]], np.float32)
-    planes = (links[link, :2].T * (height * width)).astype(np.int32)
     a, b = np.repeat(pixel.take(begin, axis=1), limbs, axis=1), pixel.take(end, axis=1)
-    planes = np.repeat(planes, limbs, axis=1)
+    field = np.repeat((link * (2 * height * width)).astype(np.int32), limbs)
     # A line between two places inside stays inside; a little is left for rounding. NaN is not inside.
     inside = bool(refined.min(initial=0) >= 0 and refined.max(initial=0) < 0.9999)
     scores = np.empty(len(end), np.float32)
     for at in range(0, len(end), BLOCK):
-        block = np.s_[:, at : at + BLOCK]
-        scores[at : at + BLOCK] = _integrate(paf, a[block], b[block], planes[block], samples, inside)
+        block = np.s_[at : at + BLOCK]
+        scores[block] = _integrate(paf, a[:, block], b[:, block], field[block], samples, inside)
     shapes = zip(np.cumsum(starts * ends).tolist(), starts.tolist(), ends.tolist(), strict=True)
     return [scores[stop - a * b : stop].reshape(a, b) for stop, a, b in shapes]
 
@@ -75,13 +76,13 @@ def _integrate(
     paf: NDArray[np.float32],
     a: NDArray[np.float32],
     b: NDArray[np.float32],
-    planes: NDArray[np.int32],
+    field: NDArray[np.int32],
     samples: int,
     inside: bool,
 ) -> NDArray[np.float32]:
-    """Scores of M limbs from `a` to `b`, pixels [2, M] (y, x); `planes` [2, M]: where their fields begin.
+    """Scores of M limbs from `a` to `b`, pixels [2, M] (y, x); `field` [M]: where the field of each begins.
 
-    `inside` promises that no point lies outside of the map.
+    A field is its y and then its x channel. `inside` promises that no point lies outside of the map.
     """
     height, width = paf.shape[1:]
     part = (np.arange(samples, dtype=np.float32) / np.float32(samples - 1))[:, None]
@@ -97,10 +98,14 @@ def _integrate(
         pixel = point.astype(np.int32)  # cut, not rounded: a pixel reaches from its number to the next
         pixel[0] *= width
         pixel[0] += pixel[1]
-        np.add(pixel[0], planes[:, None], out=pixel)
-        dot = paf.reshape(-1).take(pixel.astype(np.intp), mode="wrap")  # all are valid; this mode is fastest
-        dot *= along[:, None]
-        dot[0] += dot[1]
+        pixel[0] += field
+        at = pixel[0].astype(np.intp)
+        flat = paf.reshape(-1)
+        dot = flat.take(at, mode="wrap")  # all are valid, and this mode is the fastest
+        dot *= along[0]
+        dot_x = flat[height * width :].take(at, mode="wrap")
+        dot_x *= along[1]
+        dot += dot_x
         if not inside:
-            dot[0, outside] = 0
-        return sum_in_order(dot[0]) / np.float32(samples)
+            dot[outside] = 0
+        return sum_in_order(dot) / np.float32(samples)
