@@ -88,12 +88,15 @@ def _poses(canvas: NDArray, poses: Poses, scale: float) -> None:
     for row in range(len(poses)):
         shade = row if poses.track_id is None else int(poses.track_id[row])
         colour, seen, where = PALETTE[shade % len(PALETTE)], found[row].tolist(), at[row].tolist()
+        # People far away are drawn finer, or the points would cover them.
+        extent = np.ptp(at[row, found[row]], axis=0).max(initial=0) if any(seen) else 0
+        wide = int(max(1, min(2 * line, extent / 30)))
         for a, b in poses.skeleton:
             if seen[a] and seen[b]:
-                cv2.line(canvas, where[a], where[b], colour, 2 * line, cv2.LINE_AA)
+                cv2.line(canvas, where[a], where[b], colour, wide, cv2.LINE_AA)
         for point, shown in zip(where, seen, strict=True):
             if shown:
-                cv2.circle(canvas, point, 2 * line, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+                cv2.circle(canvas, point, wide, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
         if poses.track_id is not None and found[row].any():
             left, top = at[row, found[row]].min(axis=0).tolist()
             size = 0.3 + 0.15 * line
