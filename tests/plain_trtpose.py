@@ -32,17 +32,26 @@ def find(grid: np.ndarray, threshold: float, window: int, most: int = 100) -> li
     return found[:most]
 
 
-def refine(grid: np.ndarray, peak: tuple[int, int], window: int) -> Peak:
-    """Weighted mean of the window around a peak, as fractions of height and width."""
+def around(grid: np.ndarray, peak: tuple[int, int], window: int) -> list[tuple[int, int, float]]:
+    """Row, column and weight of each pixel of the window around a peak; past a border they are mirrored."""
     height, width, reach = *grid.shape, window // 2
+    return [
+        (v, u, float(grid[mirrored(v, height), mirrored(u, width)]))
+        for v in range(peak[0] - reach, peak[0] + reach + 1)
+        for u in range(peak[1] - reach, peak[1] + reach + 1)
+    ]
+
+
+def refine(grid: np.ndarray, peak: tuple[int, int], window: int) -> Peak:
+    """Weighted mean of the window around a peak, as fractions of height and width; NaN without weight."""
     total = sum_y = sum_x = 0.0
-    for v in range(peak[0] - reach, peak[0] + reach + 1):
-        for u in range(peak[1] - reach, peak[1] + reach + 1):
-            weight = float(grid[mirrored(v, height), mirrored(u, width)])
-            total += weight
-            sum_y += weight * v
-            sum_x += weight * u
-    return (sum_y / total + 0.5) / height, (sum_x / total + 0.5) / width
+    for v, u, weight in around(grid, peak, window):
+        total += weight
+        sum_y += weight * v
+        sum_x += weight * u
+    if total == 0:
+        return np.nan, np.nan
+    return (sum_y / total + 0.5) / grid.shape[0], (sum_x / total + 0.5) / grid.shape[1]
 
 
 def score(field_y: np.ndarray, field_x: np.ndarray, a: Peak, b: Peak, samples: int) -> float:
