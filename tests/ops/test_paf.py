@@ -57,7 +57,7 @@ def test_as_plain_loops(
 
 
 def clear(a: np.ndarray, b: np.ndarray, samples: int) -> bool:
-    """Whether a limb's pixels and direction are the same in float32: no point on an edge, and not too short."""
+    """Whether a limb is the same in float32: no point on an edge of a pixel, and not too short."""
     points = a + np.linspace(0, 1, samples)[:, None] * (b - a)
     return bool(np.abs(points - np.round(points)).min() > 1e-4 and np.hypot(*(b - a)) > 0.1)
 
