@@ -71,12 +71,14 @@ def test_direction() -> None:
     np.testing.assert_allclose(scores, [[1, -1, 0, 0]], atol=1e-5)
 
 
-def test_points_outside_weaken_the_mean() -> None:
+@pytest.mark.parametrize("no_place", [[], [(0.55, np.inf), (np.nan, 0.5)]])
+def test_points_outside_weaken_the_mean(no_place: list[tuple[float, float]]) -> None:
     """A limb from the middle to one width further: of 7 points 4 lie in the map."""
     paf = np.zeros((2, 10, 10), np.float32)
     paf[1] = 1
-    peaks, refined = at([(0.55, 0.5)], [(0.55, 1.49), (0.55, np.inf), (np.nan, 0.5)])
-    np.testing.assert_allclose(score_links(paf, LINK, peaks, refined)[0], [[4 / 7, 0, 0]], atol=1e-5)
+    peaks, refined = at([(0.55, 0.5)], [(0.55, 1.49), *no_place])
+    wanted = [[4 / 7, *(0 for _ in no_place)]]
+    np.testing.assert_allclose(score_links(paf, LINK, peaks, refined)[0], wanted, atol=1e-5)
 
 
 def test_just_before_the_map_counts_as_in_it() -> None:
