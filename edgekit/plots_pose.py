@@ -80,14 +80,17 @@ def cmap_over(axis: Any, cmap: NDArray[np.floating], top: float = 0.0) -> Any:
     return axis
 
 
-def paf_over(axis: Any, paf: NDArray[np.floating], least: float = 0.2) -> Any:
-    """A part-affinity field over a picture: an arrow in each cell where it points somewhere.
+def paf_over(axis: Any, paf: NDArray[np.floating], least: float = 0.2, most: int = 56) -> Any:
+    """A part-affinity field over a picture, which it darkens: an arrow where it points somewhere.
 
     Args:
         axis: shows the picture.
         paf: [2, H, W], how far down and how far right each cell points; 1 is the length of a sure limb.
         least: cells with shorter arrows are left out.
+        most: cells side by side at most; of a finer field only every second, third … cell has its arrow.
     """
+    step = -(-max(paf.shape[1:]) // most)
+    paf = paf[:, step // 2 :: step, step // 2 :: step]
     height, width = _size(axis)
     veil = (-0.5, width - 0.5, height - 0.5, -0.5)
     axis.imshow(np.zeros((1, 1)), cmap="gray", alpha=0.4, extent=veil)
@@ -194,7 +197,8 @@ def pair_scores(
         axis = plt.subplots(figsize=size, layout="constrained")[1]
     axis.imshow(scores, cmap="RdYlGn", vmin=-1, vmax=1, aspect="auto")
     for (row, column), score in np.ndenumerate(scores):
-        axis.text(column, row, f"{score:.2f}", ha="center", va="center", fontsize=10)
+        colour = "white" if abs(score) > 0.8 else "black"
+        axis.text(column, row, f"{score:.2f}", ha="center", va="center", fontsize=10, color=colour)
     for row, column in chosen:
         frame = (column - 0.47, row - 0.47), 0.94, 0.94
         axis.add_patch(Rectangle(*frame, fill=False, edgecolor="black", linewidth=2.5))

@@ -82,6 +82,16 @@ def test_arrows_stand_in_their_cells_and_point_their_way(axis: Any) -> None:
     assert np.asarray(arrows.get_array()).tolist() == pytest.approx([0.8, 0.5])
 
 
+def test_a_fine_field_has_fewer_arrows_each_longer(axis: Any) -> None:
+    paf = np.zeros((2, 40, 60), np.float32)
+    paf[1] = 1.0
+    plots_pose.paf_over(axis, paf, most=30)
+    (arrows,) = (one for one in axis.collections if isinstance(one, Quiver))
+    assert len(arrows.U) == 20 * 30
+    assert set(arrows.U.tolist()) == {4.0}, "as long as its own 4 pixels, not those of the fine cell"
+    assert arrows.XY[0].tolist() == [1.5, 1.5]
+
+
 def test_the_longest_arrow_of_all_limbs_stays_whole() -> None:
     paf = np.zeros((4, 2, 2), np.float32)  # two limbs
     paf[0, 0, 0], paf[3, 0, 0] = 0.9, 0.5  # the first one's is longer
