@@ -45,7 +45,7 @@ def exact_task(
     kind = kind_of(model, engine)
     task: Any
     if kind != "topdown":
-        scoring = SCORING if scored and kind == "yolo" else {}
+        scoring = (SCORING if kind == "yolo" else {"score": 0.0}) if scored else {}
         task = task_on(engine, model, **scoring, **settings)
         with task:
             yield task
