@@ -56,7 +56,7 @@ def test_figures_are_learnt(data: Path, tmp_path: Path) -> None:
         found = [np.unravel_index(m.argmax(), m.shape)[::-1] for m in maps]
         truth = np.reshape(row["keypoints"], (4, 3))[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         np.testing.assert_allclose(np.array(found) * 4, truth, atol=4)
-        assert maps.reshape(4, -1).max(1).min() > 0.4
+        assert maps.reshape(4, -1).max(1).min() > 0.1
 
 
 def test_resumed_run_equals_unbroken_run(data: Path, tmp_path: Path) -> None:

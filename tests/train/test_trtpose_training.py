@@ -154,7 +154,7 @@ def test_two_processes(data: Path, tmp_path: Path) -> None:
         "--out",
         str(tmp_path),
     ]
-    command += ["--device", "cpu", "--devices", "2", "--steps", "2", "--batch", "1", "--size", "32"]
+    command += ["--device", "cpu", "--devices", "2", "--steps", "2", "--batch", "2", "--size", "64"]
     done = subprocess.run(
         [*command, "--held-out", "0", "--network", "edgekit-trtpose"],
         capture_output=True,
