@@ -45,6 +45,7 @@ def add_parser(subparsers: Any) -> None:
     trtpose.add_argument(
         "--max-people", type=_count, default=100, help="people a frame at most (default 100)"
     )
+    trtpose.add_argument("--score", type=_share, default=0.15, help="lowest score of a person (default 0.15)")
     trtpose.add_argument("--topology", help="COCO-category JSON, where the model does not note its own")
     _poses(trtpose)
     trtpose.set_defaults(run=run_trtpose)
@@ -168,6 +169,7 @@ def run_trtpose(args: argparse.Namespace) -> int:
             cmap_threshold=args.cmap_threshold,
             link_threshold=args.link_threshold,
             max_people=args.max_people,
+            score=args.score,
             topology=args.topology,
             smooth=args.smooth,
         )

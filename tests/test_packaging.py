@@ -32,9 +32,14 @@ def test_the_wheel_holds_what_the_kit_needs_and_nothing_that_was_made_here(wheel
     for name in (
         "edgekit/_engines/models.toml",
         "edgekit/_engines/edgekit-person.onnx",
+        "edgekit/_engines/edgekit-trtpose.onnx",
+        "edgekit/_engines/edgekit-trtpose.md",
+        "edgekit/_engines/edgekit-fastpose.onnx",
+        "edgekit/_engines/edgekit-fastpose.md",
         "edgekit/samples/people.mp4",
         "edgekit/samples/people.jpg",
         "edgekit/cli.py",
+        "edgekit/ops/paf_cuda.cu",
         "edgekit/live/picture.js",
         "edgekit/live/picture.css",
     ):

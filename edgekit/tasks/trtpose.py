@@ -64,6 +64,10 @@ def trtpose_on(engine: Engine, model: str | Path, **settings: Any) -> TrtPose:
     return TrtPose(engine, **settings)
 
 
+#: Default of the lowest score: 18 keypoints of which three have a whole map's value make 0.17.
+SCORE = 0.15
+
+
 class TrtPose:
     """Find the skeletons of people, or whatever the network was trained on, in frames.
 
@@ -76,7 +80,7 @@ class TrtPose:
         max_people: people a picture at most.
         fit: "stretch" or "letterbox", as of `PoseInput`; default: the model's note, else "stretch".
         score: lowest score of a person kept, 0 to 1. At 0 a keypoint that no limb joins is a person too, as
-            in trt_pose.
+            in trt_pose; the default leaves out those of fewer than about three sure keypoints.
         smooth: steady the keypoints over the frames of one source (`edgekit.smooth`).
         size: (height, width) for an engine of dynamic size; default: the model's notes, else 224×224.
         decoder: "numpy", "cuda" (peaks and scores of limbs on the GPU, see `edgekit.ops.paf_cuda`; needs
@@ -111,7 +115,7 @@ class TrtPose:
         link_threshold: float = 0.1,
         max_people: int = 100,
         fit: str | None = None,
-        score: float = 0.0,
+        score: float = SCORE,
         smooth: bool = False,
         size: tuple[int, int] | None = None,
         decoder: str = "auto",

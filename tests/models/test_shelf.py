@@ -15,6 +15,7 @@ from edgekit.errors import InputError, MissingError
 from edgekit.files import engines_dir, sha256
 from edgekit.models import add, fetch, find, model, models, ready, store
 from edgekit.models.coco import COCO80
+from edgekit.topology import TOPOLOGIES, noted_topology
 
 # The manifest that ships
 
@@ -55,8 +56,12 @@ def test_each_entry_can_be_trusted(one):
 def test_shipped_files_are_those_of_the_manifest(one):
     assert one.path.is_file(), f"{one.file} is not in {engines_dir()}"
     assert (sha256(one.path), one.path.stat().st_size) == (one.sha256, one.bytes)
-    names = {p.key: p.value for p in onnx.load(one.path).metadata_props}.get("names", "")
-    assert all(name in names for name in one.names)
+    notes = {p.key: p.value for p in onnx.load(one.path).metadata_props}
+    if one.task == "pose":
+        assert noted_topology(notes) == TOPOLOGIES[one.topology]
+        assert notes["imgsz"] == str(list(one.sides))
+    else:
+        assert all(name in notes["names"] for name in one.names)
 
 
 def test_coco_has_eighty_different_classes():

@@ -246,6 +246,8 @@ def test_settings_take_effect_at_once() -> None:
     cmap, paf = drawn(2)
     cmap[0, 3, 2, 60] = 0.3  # an ear of nobody
     task, image = TrtPose(Answer(cmap, paf)), np.zeros((48, 64, 3), np.uint8)
+    assert len(task(image)) == 2, "a lone ear is no person, unless asked for"
+    task.score = 0.0
     assert len(task(image)) == 3
     assert set(task.controls) == {"cmap_threshold", "link_threshold", "score"}
     task.score = 0.5
