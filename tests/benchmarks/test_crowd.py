@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekit.crowd import crowd
+from edgekit.bench.crowd import crowd
 from edgekit.errors import InputError
 
 RED, BLUE = (0, 0, 255), (255, 0, 0)

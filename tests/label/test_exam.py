@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from edgekit.exam import exam
 from edgekit.label import Labels
+from edgekit.label.exam import exam
 from edgekit.results import Poses
 from edgekit.topology import Topology
 

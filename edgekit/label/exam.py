@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.label import Labels
+from edgekit.label.labeller import Labels
 from edgekit.label.views import AREA, nearness, pair
 from edgekit.results import Poses
 from edgekit.topology import Topology
