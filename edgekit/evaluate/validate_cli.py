@@ -69,7 +69,8 @@ def run_alphapose(args: argparse.Namespace) -> int:
         rows.append({"method": method(way), **asdict(way), **validate(way, data, _count)})
     errors: list[EdgekitError] = [error for row in rows for error in row["absent"].values()]
     if all(row["truth"] is None and row["detected"] is None for row in rows):
-        raise errors[0]
+        # what is wrong with the files tells more than a back end that is not here
+        raise next((error for error in errors if isinstance(error, InputError)), errors[0])
     for row in rows:
         row["absent"] = {name: str(error) for name, error in row["absent"].items()}
     known = [row[part] for row in rows for part in ("truth", "detected") if row[part]]

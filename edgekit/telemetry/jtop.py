@@ -28,6 +28,8 @@ SOCKET = "run/jtop.sock"
 SYSTEM_PYTHON = "/usr/bin/python3"
 #: For so long, at least, the process waits for a silent service before it gives up.
 PATIENCE_S = 2.0
+#: Shorter silences are a busy machine's, not the service's.
+SILENCE_S = 1.0
 #: Time for a slow board to start a Python, import the client, connect and have a first sample.
 START_S = 10.0
 INSTALL = "sudo pip3 install -U jetson-stats, then reboot"
@@ -97,7 +99,7 @@ class JtopProbe:
                 if problem:
                     raise ProbeError(problem)
                 process = self._start(self._python)
-            limit = STALE * max(self._interval, process.interval)
+            limit = max(STALE * max(self._interval, process.interval), SILENCE_S)
             row = process.next(limit)
         except ClientError as error:
             # a silent one is left the time to say what is wrong, or to go on: starting anew takes longer

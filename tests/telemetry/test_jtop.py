@@ -209,7 +209,8 @@ def test_jtop_and_sysfs_agree(running: tuple[str, str, Machine]) -> None:
         assert sample.gpu_load_pct == pytest.approx(other.gpu_load_pct)
         assert sample.gpu_freq_khz == pytest.approx(other.gpu_freq_khz, abs=1)
     used = psutil.virtual_memory()
-    assert sample.ram_used_kb == pytest.approx((used.total - used.available) / 1024, rel=0.6)
+    # each counts caches in its own way
+    assert sample.ram_used_kb == pytest.approx((used.total - used.available) / 1024, rel=0.6, abs=1e6)
     assert 0 <= sample.age_s < 0.6
     assert not {"power_total_mw", "rails_mw", "temps_c"} & set(sample.missing)
 
