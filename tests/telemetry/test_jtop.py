@@ -121,8 +121,8 @@ def test_a_step_is_seen_and_its_energy_is_right(running: tuple[str, str, Machine
     """12 W, 15 W, 12 W: each sample is one or the other, and the joules are the rectangle's within 1 %.
 
     The steps are made just after a sample, so that what the trapezoid lacks at one edge it has too much at
-    the other. Where this machine itself stood still for some samples, or was late at a step (a tenth of a
-    second of 3 W is half a percent), it is done again: a bias would stay.
+    the other. Where this machine itself stood still for some samples, or was late with the sample after a
+    step, it is done again.
     """
     board, version, machine = running
     total = TOTALS[board] if isinstance(TOTALS[board], str) else TOTALS[board][version]
@@ -134,7 +134,9 @@ def test_a_step_is_seen_and_its_energy_is_right(running: tuple[str, str, Machine
         found = energy(Log.of(samples, 0.1), start, end)
         bounds = [start, *edges, end]
         expected = sum(mw / 1000 * (b - a) for mw, a, b in zip(levels, bounds, bounds[1:], strict=False))
-        if max(gaps(samples)) < 0.2 and found.joules == pytest.approx(expected, rel=0.01):
+        times = [sample.t_boot_s for sample in samples]
+        at_steps = [b - a for a, b in pairwise(times) if any(a <= edge < b for edge in edges)]
+        if max(gaps(samples)) < 0.2 and max(at_steps) < 0.15:
             break
     assert all(sample.source == f"jtop {version}" for sample in samples)
     assert {sample.power_total_name for sample in samples} == {total}
@@ -209,9 +211,12 @@ def test_jtop_and_sysfs_agree(running: tuple[str, str, Machine]) -> None:
     else:
         assert sample.gpu_load_pct == pytest.approx(other.gpu_load_pct)
         assert sample.gpu_freq_khz == pytest.approx(other.gpu_freq_khz, abs=1)
-    used = psutil.virtual_memory()
-    # each counts caches in its own way
-    assert sample.ram_used_kb == pytest.approx((used.total - used.available) / 1024, rel=0.6, abs=1e6)
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    used = {name: int(value.split()[0]) for name, value in (line.split(":") for line in lines)}
+    # as jetson-stats counts it (core/memory.py): without buffers and the page cache
+    assert sample.ram_used_kb == pytest.approx(
+        used["MemTotal"] - used["MemFree"] - used["Buffers"] - used["Cached"], rel=0.2
+    )
     assert 0 <= sample.age_s < 0.6
     assert not {"power_total_mw", "rails_mw", "temps_c"} & set(sample.missing)
 
