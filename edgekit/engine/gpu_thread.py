@@ -117,6 +117,21 @@ class GpuThread:
                 if self.call(lambda: len(self._pins), timeout=CLOSE_SECONDS) == 0:
                     self._thread.join(CLOSE_SECONDS)
 
+    def give_up(self, held: Freeable) -> None:
+        """Free what a user held, waiting for a call that is under way, and release the thread."""
+        try:
+            self.call(held.free, timeout=CLOSE_SECONDS)
+        except EdgekitError:
+            if self.alive:  # it hangs; if it has ended it freed everything itself
+                raise
+        finally:
+            self.release()
+
+    def abandon(self, held: Freeable) -> None:
+        """As `give_up`, for a user that was dropped: without waiting, as this may run anywhere."""
+        self.post(held.free)
+        self.post(self.release)
+
     def end(self, timeout: float = CLOSE_SECONDS) -> None:
         """Free everything kept and end the thread, whoever still uses it (interpreter exit)."""
         self._stop = True

@@ -16,7 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgekit.engine import check_feeds
-from edgekit.engine.gpu_thread import CLOSE_SECONDS, GpuThread, acquire
+from edgekit.engine.gpu_thread import acquire
 from edgekit.engine.plan import REBUILD, read_sidecar
 from edgekit.engine.trt_module import load_tensorrt
 from edgekit.engine.trt_session import Session
@@ -72,7 +72,7 @@ class TensorRTEngine:
             gpu.release()
             raise
         self._session, self._gpu = session, gpu
-        self._close = weakref.finalize(self, _abandon, gpu, session)
+        self._close = weakref.finalize(self, gpu.abandon, session)
         self._close.atexit = False  # the owner thread frees what is open when the interpreter ends
         self.precision: str = notes.get("precision") or precision or "unknown"
         self.metadata: dict[str, str] = dict(notes.get("metadata") or {})
@@ -94,15 +94,8 @@ class TensorRTEngine:
 
     def close(self) -> None:
         """Free everything, in order, waiting for a call that is under way. A second call does nothing."""
-        if self._close.detach() is None:
-            return
-        try:
-            self._gpu.call(self._session.free, timeout=CLOSE_SECONDS)
-        except EdgekitError:
-            if self._gpu.alive:  # it hangs; if it has ended it freed everything itself
-                raise
-        finally:
-            self._gpu.release()
+        if self._close.detach() is not None:
+            self._gpu.give_up(self._session)
 
     def __enter__(self) -> TensorRTEngine:
         return self
@@ -111,12 +104,6 @@ class TensorRTEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _abandon(gpu: GpuThread, session: Session) -> None:
-    """An engine was dropped without `close()`: free it without waiting, as this may run anywhere."""
-    gpu.post(session.free)
-    gpu.post(gpu.release)
 
 
 def _read_plan(plan: Path, notes: Mapping[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.engine.cuda import NON_BLOCKING, Buffer
-from edgekit.engine.gpu_thread import CLOSE_SECONDS, GpuThread, acquire, load_driver
+from edgekit.engine.gpu_thread import GpuThread, acquire, load_driver
 from edgekit.errors import EdgekitError, InputError, MissingError
 from edgekit.ops.connect import assign, connect_parts, keypoints_of
 from edgekit.ops.peaks import Peaks
@@ -62,7 +62,7 @@ class CudaParser:
             raise
         self._gpu, self._session = gpu, session
         self._window = window
-        self._close = weakref.finalize(self, _abandon, gpu, session)
+        self._close = weakref.finalize(self, gpu.abandon, session)
         self._close.atexit = False  # the owner thread frees what is open when the interpreter ends
 
     def __call__(self, cmap: NDArray[np.float32], paf: NDArray[np.float32], threshold: float = 0.1) -> Found:
@@ -110,15 +110,8 @@ class CudaParser:
 
     def close(self) -> None:
         """Free everything; a second call does nothing."""
-        if self._close.detach() is None:
-            return
-        try:
-            self._gpu.call(self._session.free, timeout=CLOSE_SECONDS)
-        except EdgekitError:
-            if self._gpu.alive:  # it hangs; if it has ended it freed everything itself
-                raise
-        finally:
-            self._gpu.release()
+        if self._close.detach() is not None:
+            self._gpu.give_up(self._session)
 
     def __enter__(self) -> CudaParser:
         return self
@@ -127,12 +120,6 @@ class CudaParser:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _abandon(gpu: GpuThread, session: _Session) -> None:
-    """A parser was dropped without `close()`: free it without waiting, as this may run anywhere."""
-    gpu.post(session.free)
-    gpu.post(gpu.release)
 
 
 class _Session:
