@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from edgekit.camera import open_source
     from edgekit.engine import Engine, TensorSpec, open_engine
     from edgekit.errors import EdgekitError, InputError, MissingError
-    from edgekit.results import Actions, Detections, Frame, Poses
+    from edgekit.results import Actions, Detections, Frame, Poses, Tracks
     from edgekit.run import Session
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Poses",
     "Session",
     "TensorSpec",
+    "Tracks",
     "open_engine",
     "open_source",
 ]
@@ -36,7 +37,7 @@ _HOME = {
     "Session": "run",
 }
 _HOME |= dict.fromkeys(("EdgekitError", "InputError", "MissingError"), "errors")
-_HOME |= dict.fromkeys(("Actions", "Detections", "Frame", "Poses"), "results")
+_HOME |= dict.fromkeys(("Actions", "Detections", "Frame", "Poses", "Tracks"), "results")
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,7 @@ COMMANDS = {
         "edgekit.telemetry.power_cli:add_parser",
         "power mode, clocks and fan, and the commands that change them",
     ),
+    "prepare": ("edgekit.prepare.cli:add_parser", "make a data set of your own videos (AVA's layout)"),
     "label": ("edgekit.label.cli:add_parser", "label your own pictures with poses (COCO keypoints)"),
     "train": ("edgekit.train.cli:add_train_parser", "train a model (extra [train])"),
     "evaluate": ("edgekit.evaluate.cli:add_parser", "score a model against labelled pictures"),

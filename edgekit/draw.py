@@ -43,12 +43,15 @@ def draw(frame: Frame, result: Result, side: int = 0) -> NDArray[np.uint8]:
     elif isinstance(result, Poses):
         _poses(canvas, result, scale)
     elif isinstance(result, Actions):
+        whole = np.array([0, 0, frame.width - 1, frame.height - 1])
         for row in range(len(result)):
-            best = np.argsort(-result.scores[row])[:3]
-            words = ", ".join(f"{result.names[c]} {result.scores[row, c]:.2f}" for c in best)
-            whole = np.array([0, 0, frame.width - 1, frame.height - 1])
+            words = ", ".join(f"{name} {score:.2f}" for name, score in result.best(row))
+            shade = row
+            if result.track_id is not None:
+                shade = int(result.track_id[row])
+                words = f"#{shade} {words}".rstrip()
             box = whole if result.xyxy is None else result.xyxy[row]
-            _box(canvas, box * scale, PALETTE[row % len(PALETTE)], words)
+            _box(canvas, box * scale, PALETTE[shade % len(PALETTE)], words)
     return canvas
 
 

@@ -172,6 +172,26 @@ class Detections:
         return cls(found.xyxy, score, label, tuple(names), found.tracker_id)
 
 
+class Tracks(Detections):
+    """Detections that a tracker has numbered: `track_id` is always set.
+
+    A number belongs to one object for as long as the tracker follows it, and is not used again until the
+    tracker's `reset`.
+    """
+
+    track_id: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.track_id is None:
+            object.__setattr__(self, "track_id", np.zeros(0, np.int64))
+        super().__post_init__()
+
+    def __getitem__(self, rows: Any) -> Tracks:
+        """The tracks of `rows` (a mask, a slice or indices), as Tracks."""
+        found = super().__getitem__(rows)
+        return Tracks(found.xyxy, found.score, found.label, found.names, found.track_id)
+
+
 @dataclass(frozen=True, eq=False)
 class Poses:
     """Skeletons of one frame.
@@ -303,7 +323,8 @@ class Actions:
         names: the C action names.
         xyxy: float32 [N, 4] in source pixels, or None for the whole picture.
         track_id: int64 [N], or None.
-        threshold: scores below it are left out of the JSON line.
+        threshold: scores below it are neither drawn nor in the JSON line.
+        known: bool [N]: False for a person who has no scores yet, whose row is 0. None: all are known.
     """
 
     scores: NDArray[np.float32]
@@ -311,6 +332,7 @@ class Actions:
     xyxy: NDArray[np.float32] | None = None
     track_id: NDArray[np.int64] | None = None
     threshold: float = 0.0
+    known: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -320,14 +342,30 @@ class Actions:
             put(self, "xyxy", checked("xyxy", self.xyxy, np.float32, (None, 4)))
         if self.track_id is not None:
             put(self, "track_id", checked("track_id", self.track_id, np.int64, (None,)))
-        same_length("Actions", len(self.scores), xyxy=self.xyxy, track_id=self.track_id)
+        known = np.ones(len(self.scores), bool) if self.known is None else self.known
+        put(self, "known", checked("known", known, np.bool_, (None,)))
+        same_length("Actions", len(self.scores), xyxy=self.xyxy, track_id=self.track_id, known=self.known)
 
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __getitem__(self, rows: Any) -> Actions:
+        """The actions of `rows` (a mask, a slice or indices), as Actions."""
+        rows = np.atleast_1d(rows) if not isinstance(rows, slice) else rows
+        boxes = None if self.xyxy is None else self.xyxy[rows]
+        ids = None if self.track_id is None else self.track_id[rows]
+        known = None if self.known is None else self.known[rows]
+        return replace(self, scores=self.scores[rows], xyxy=boxes, track_id=ids, known=known)
+
+    def best(self, row: int, count: int = 3) -> list[tuple[str, float]]:
+        """The names and scores of one row that reach the threshold, highest first, `count` at most."""
+        order = np.argsort(-self.scores[row], kind="stable")[:count]
+        return [(self.names[c], float(p)) for c in order if (p := self.scores[row, c]) >= self.threshold]
+
     def to_dict(self) -> dict[str, Any]:
-        """The `actions` part of a JSON line."""
+        """The `actions` part of a JSON line; the `scores` of a person who has none yet is null."""
         rows = []
+        known = [True] * len(self) if self.known is None else self.known.tolist()
         for i in range(len(self)):
             row: dict[str, Any] = {}
             if self.xyxy is not None:
@@ -335,7 +373,8 @@ class Actions:
             if self.track_id is not None:
                 row["track_id"] = int(self.track_id[i])
             kept = np.flatnonzero(self.scores[i] >= self.threshold)
-            row["scores"] = {self.names[c]: round(float(self.scores[i, c]), 4) for c in kept}
+            scores = {self.names[c]: round(float(self.scores[i, c]), 4) for c in kept}
+            row["scores"] = scores if known[i] else None
             rows.append(row)
         return {"actions": rows}
 
@@ -344,13 +383,14 @@ class Actions:
         """Read what `to_dict` wrote; a name without a score counts as 0."""
         rows = rows_of(data, "actions", ("scores",))
         if names is None:
-            names = sorted({name for row in rows for name in row["scores"]})
-        scores = [[row["scores"].get(name, 0.0) for name in names] for row in rows]
+            names = sorted({name for row in rows for name in row["scores"] or ()})
+        scores = [[(row["scores"] or {}).get(name, 0.0) for name in names] for row in rows]
         return cls(
             np.array(scores, np.float32).reshape(len(rows), len(names)),
             tuple(names),
             optional_column("actions", rows, "xyxy"),
             optional_column("actions", rows, "track_id"),
+            known=np.array([row["scores"] is not None for row in rows], bool),
         )
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from edgekit import Actions, Detections, Frame, InputError, Poses
+from edgekit import Actions, Detections, Frame, InputError, Poses, Tracks
 
 
 def detections(n: int = 3, track: bool = False) -> Detections:
@@ -203,3 +203,26 @@ def test_poses_go_to_supervision_and_back():
     bare = supervision.KeyPoints(xy=before.keypoints[..., :2])
     assert Poses.from_supervision(bare).keypoints[0, :, 2].tolist() == [1, 1, 1, 0]
     assert len(Poses.from_supervision(supervision.KeyPoints.empty())) == 0
+
+
+def test_tracks_are_detections_with_numbers() -> None:
+    tracks = Tracks([[0, 0, 4, 8], [2, 2, 6, 9]], [0.9, 0.8], [0, 0], ("person",), [7, 3])
+    assert isinstance(tracks[tracks.track_id == 3], Tracks)
+    assert tracks[[1]].track_id.tolist() == [3]
+    assert Tracks.from_dict(tracks.to_dict()).track_id.tolist() == [7, 3]
+    assert Tracks().track_id.shape == (0,)
+    with pytest.raises(InputError, match="track_id has 0 rows"):
+        Tracks([[0, 0, 4, 8]], [0.9], [0])
+
+
+def test_a_person_without_scores_yet_says_so() -> None:
+    boxes = [[0, 0, 4, 8], [2, 2, 6, 9]]
+    before = Actions([[0.2, 0.6], [0, 0]], ("walk", "fall"), boxes, [3, 4], 0.3, [True, False])
+    data = json.loads(json.dumps(before.to_dict()))
+    assert [row["scores"] for row in data["actions"]] == [{"fall": 0.6}, None]
+    after = Actions.from_dict(data, before.names)
+    assert after.known.tolist() == [True, False]
+    assert before.best(0) == [("fall", pytest.approx(0.6))]
+    assert before.best(1) == []
+    assert before[before.known].track_id.tolist() == [3]
+    assert Actions([[0.2]], ("walk",)).known.tolist() == [True]
