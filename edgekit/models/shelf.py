@@ -19,7 +19,7 @@ from edgekit.models.coco import COCO80
 from edgekit.topology import TOPOLOGIES
 
 SOURCES = ("shipped", "url", "export")
-RECIPES = ("yolov8", "yolov5", "yolox", "darknet", "end2end", "trtpose", "topdown")
+RECIPES = ("yolov8", "yolov5", "yolox", "darknet", "end2end", "trtpose", "topdown", "slowfast")
 COLOURS = ("RGB", "BGR")
 
 
