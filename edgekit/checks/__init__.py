@@ -9,6 +9,7 @@ from edgekit.checks.energy import half_the_energy
 from edgekit.checks.limb import own_limb_score
 from edgekit.checks.skeleton import longer_skeleton
 from edgekit.checks.start import csi_camera, csi_stopper, dynamic_batch, fresh_picture, own_nms
+from edgekit.checks.stride_width import latency_predicted
 from edgekit.checks.verdict import Verdict
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "dynamic_batch",
     "fresh_picture",
     "half_the_energy",
+    "latency_predicted",
     "longer_skeleton",
     "own_limb_score",
     "own_nms",
