@@ -28,11 +28,13 @@ class Stages:
     Attributes:
         parts: seconds of each part on each frame, float64 [F]; 0 where it did not run.
         total: seconds of the whole call, float64 [F].
+        results: what the task found on each frame.
         notes: what was set.
     """
 
     parts: dict[str, NDArray[np.float64]]
     total: NDArray[np.float64]
+    results: list[Any] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
     def ran(self, part: str) -> NDArray[np.int64]:
@@ -48,19 +50,19 @@ class Stages:
 
 
 def stages(task: HasParts, frames: Iterable[Frame], **notes: Any) -> Stages:
-    """Give a task the frames in order, and keep what each part took.
+    """Give a task the frames in order, and keep what each part took and what was found.
 
     Args:
         task: its `parts` are those of the last frame, in seconds; a part that did not run is 0 or absent.
         frames: as many as there are.
         notes: kept as they are.
     """
-    rows, total = [], []
+    rows, total, results = [], [], []
     for frame in frames:
         start = time.perf_counter()
-        task(frame)
+        results.append(task(frame))
         total.append(time.perf_counter() - start)
         rows.append(dict(task.parts))
     names = list(dict.fromkeys(name for row in rows for name in row))
     parts = {name: np.array([row.get(name, 0.0) for row in rows]) for name in names}
-    return Stages(parts, np.array(total), notes)
+    return Stages(parts, np.array(total), results, notes)

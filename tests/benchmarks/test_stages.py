@@ -15,10 +15,11 @@ class Task:
     def __init__(self) -> None:
         self.parts: dict[str, float] = {}
 
-    def __call__(self, frame: Frame) -> None:
+    def __call__(self, frame: Frame) -> str:
         self.parts = {"each": 0.001 * (frame.index + 1), "never": 0.0}
         if frame.index % 3 == 2:
             self.parts["third"] = 0.5
+        return f"frame {frame.index}"
 
 
 def test_parts_are_kept_frame_by_frame() -> None:
@@ -29,6 +30,7 @@ def test_parts_are_kept_frame_by_frame() -> None:
     assert found.ms_a_call() == {"each": pytest.approx(4.0), "never": 0.0, "third": 500.0}
     assert found.total.shape == (7,)
     assert (found.total > 0).all()
+    assert found.results[::6] == ["frame 0", "frame 6"]
     assert found.notes == {"stride": 3}
 
 

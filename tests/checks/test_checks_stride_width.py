@@ -32,7 +32,7 @@ def run(
         if part in ONCE:
             seconds[np.setdiff1d(np.arange(frames), np.arange(15, frames, every or stride))] = 0.0
         parts[part] = seconds
-    return Stages(parts, sum(parts.values(), np.zeros(frames)), {"stride": stride, "size": size})
+    return Stages(parts, sum(parts.values(), np.zeros(frames)), notes={"stride": stride, "size": size})
 
 
 BASE = run(8, (128, 160))  # 12 + 64 / 8 = 20 ms
@@ -99,7 +99,7 @@ UNSTEADY.parts["body"][UNSTEADY.ran("body")[::2]] *= 3
         (run(16, (128, 160)), "still 160×128; change my_side"),
         (run(16, (64, 80), every=4), "ran on the frames [15, 19, 23, 27], which are not every 16"),
         (run(16, (64, 80), frames=40), "the body ran 2 times"),
-        (Stages({"detect": np.ones(9)}, np.ones(9), {"stride": 4, "size": (64, 80)}), "ran 0 times"),
+        (Stages({"detect": np.ones(9)}, np.ones(9), notes={"stride": 4, "size": (64, 80)}), "ran 0 times"),
         (UNSTEADY, "body's times in your run lies between 15 and 45 ms. Something else is busy"),
     ],
 )
