@@ -24,7 +24,7 @@ MARGIN_S = 2.0
 
 
 def hand_file(root: Path) -> Path:
-    """Labels given by hand: lines of AVA's CSV, with an empty action for who was looked at and does nothing."""
+    """Labels given by hand: lines of AVA's CSV; an empty action is of who was looked at and does nothing."""
     return root / "labels.csv"
 
 
@@ -157,7 +157,7 @@ class _Split:
             for one, actions in labelled:
                 self.truth += [Row(video, second, one.box, action, one.person) for action in actions]
                 self.boxes += [
-                    Row(video, second, one.box, action, score=one.score) for action in actions or [None]
+                    Row(video, second, one.box, action, score=one.score) for action in (actions or (None,))
                 ]
 
     def bare(self) -> list[Row]:

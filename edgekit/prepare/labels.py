@@ -115,15 +115,15 @@ def _segment(cell: Mapping[str, str], group: str) -> Segment:
 
 
 def write_segments(path: Path, segments: Sequence[Segment]) -> None:
-    """Write stretches as `read_segments` reads them, without their groups."""
+    """Write stretches as `read_segments` reads them, their groups in the column `group`."""
     from edgekit.label.file import write_whole
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("video", "start_s", "end_s", "action", "person", "split"))
+    writer.writerow(("video", "start_s", "end_s", "action", "person", "split", "group"))
     for s in segments:
         end = "" if s.end == float("inf") else s.end
-        writer.writerow((s.video, s.start, end, s.action, s.person, s.split))
+        writer.writerow((s.video, s.start, end, s.action, s.person, s.split, s.group))
     write_whole(path, out.getvalue().encode())
 
 
