@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from edgekit.errors import InputError, MissingError
-from edgekit.train import pose_cli
+from edgekit.train import pose_cli, slowfast_cli
 
 
 def add_train_parser(subparsers: Any) -> None:
@@ -60,6 +60,7 @@ def add_train_parser(subparsers: Any) -> None:
     parser.add_argument("--device", choices=("cuda", "cpu"), help="default: the GPU if there is one")
     parser.set_defaults(run=run_train)
     pose_cli.add_parsers(kinds)
+    slowfast_cli.add_parser(kinds)
 
 
 def add_export_parser(kinds: Any) -> None:

@@ -1,0 +1,160 @@
+"""SlowFast's training on drawn squares: learns which way they go, resumes exactly, runs in two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytest.importorskip("lightning", reason="Lightning is not installed")
+pytestmark = [pytest.mark.train, pytest.mark.slow]
+
+from ava_made import FPS, write_ava  # noqa: E402
+
+from edgekit.errors import InputError  # noqa: E402
+from edgekit.train.loop import load_checkpoint  # noqa: E402
+from edgekit.train.pose_curves import read_curves  # noqa: E402
+from edgekit.train.slowfast import begin_with, train_slowfast  # noqa: E402
+from edgekit.train.slowfast_module import (  # noqa: E402
+    SlowFastSettings,
+    masked_bce,
+    pathways,
+    rate_at,
+)
+from edgekit.train.slowfast_network import SlowFast, config_named  # noqa: E402
+
+TINY = replace(
+    config_named("board"),
+    depth=(1, 1, 1, 1),
+    timed=(1, 1, 1, 1),
+    width=8,
+    beta_inv=2,
+    alpha=2,
+    frames=4,
+    span=6,
+    short_side=48,
+    dropout=0.0,
+)
+LOOK = {"jitter": (48, 52), "crop": 48}
+QUICK = SlowFastSettings(epochs=8, batch=6, rate=0.2, steps=(0,), factors=(1.0,), warmup=1.0, first_rate=0.01)
+
+
+def run(data: Path, out: Path, **settings: object) -> Path:
+    quick = replace(QUICK, **{k: settings.pop(k) for k in list(settings) if hasattr(QUICK, k)})
+    how = {"device": "cpu", "workers": 0, "fps": FPS, "look": LOOK, "cache": True, **settings}
+    return train_slowfast(data, out, TINY, settings=quick, **how)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_ava(tmp_path_factory.mktemp("made") / "set", videos=12)
+
+
+def test_learns_which_way_squares_go(data: Path, tmp_path: Path) -> None:
+    """The picture of one moment cannot tell: motion has to."""
+    said: list[str] = []
+    path = run(data, tmp_path, epochs=16, average=0.8, report=said.append)
+    losses = [value for _, value in read_curves(tmp_path)["loss"]]
+    assert np.mean(losses[-3:]) < 0.6 * losses[0]
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["actions"].keys() == {"go left", "go right"}
+    assert scores["mAP"] >= 0.6
+    assert "27 key frames" in said[0]
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    saved = load_checkpoint(path)
+    assert saved["names"] == ["go left", "go right"]
+    assert saved["config"]["classes"] == 2
+    assert not (tmp_path / "scores.json.tmp").exists()
+
+
+def test_resumes_to_the_same_weights(data: Path, tmp_path: Path) -> None:
+    whole = load_checkpoint(run(data, tmp_path / "whole", epochs=3, average=0.8, colour=0.4))
+    run(data, tmp_path / "parts", epochs=3, average=0.8, colour=0.4, stop=2)
+    last = tmp_path / "parts" / "last.ckpt"
+    parts = load_checkpoint(run(data, tmp_path / "parts", epochs=3, average=0.8, colour=0.4, resume=last))
+    assert parts["step"] == whole["step"] == 3 * (27 // 6)
+    for name, value in whole["weights"].items():
+        assert torch.equal(value, parts["weights"][name]), name
+    with pytest.raises(InputError, match="begun with epochs 3"):
+        run(data, tmp_path / "parts", epochs=4, average=0.8, resume=last)
+
+
+def test_two_processes(data: Path, tmp_path: Path) -> None:
+    """DDP over two CPU processes: half the key frames each, one checkpoint and one score of all."""
+    script = tmp_path / "go.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from pathlib import Path\n"
+        "import test_slowfast_training as t\n"
+        "if __name__ == '__main__':\n"
+        f"    t.run(Path({str(data)!r}), Path({str(tmp_path / 'out')!r}), epochs=1, batch=3, devices=2)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert load_checkpoint(tmp_path / "out" / "slowfast.pt")["step"] == 14 // 3
+    assert json.loads((tmp_path / "out" / "scores.json").read_text())["actions"]["go right"]["labelled"] == 9
+
+
+def test_the_seeds_learning_rate() -> None:
+    """BASE_LR 0.1, STEPS [0, 10, 15, 20], LRS [1, .1, .01, .001], WARMUP_START_LR 0.000125 over 5 epochs."""
+    s = SlowFastSettings()
+    assert rate_at(0, s) == pytest.approx(0.000125)
+    assert rate_at(2.5, s) == pytest.approx((0.000125 + 0.1) / 2)
+    assert [rate_at(e, s) for e in (5, 9.99, 10, 14.9, 15, 19.9)] == pytest.approx(
+        [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    )
+    assert rate_at(10, replace(s, policy="cosine", warmup=0)) == pytest.approx(0.05)
+    with pytest.raises(InputError, match="equally many"):
+        SlowFastSettings(steps=(0, 3), factors=(1.0,))
+
+
+def test_the_loss_leaves_unknown_pairs_out() -> None:
+    logits = torch.tensor([[2.0, -1.0], [0.5, 3.0]])
+    labels, known = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    want = np.mean([np.log1p(np.exp(-2.0)), np.log1p(np.exp(-1.0)), np.log1p(np.exp(0.5))])
+    assert float(masked_bce(logits, labels, known)) == pytest.approx(want, rel=1e-6)
+    assert float(masked_bce(logits[:0], labels[:0], known[:0])) == 0.0
+
+
+def test_pathways() -> None:
+    clips = torch.arange(32.0).view(1, 1, 32, 1, 1)
+    slow, fast = pathways(clips, 4)
+    assert slow.flatten().tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
+    assert fast is clips
+
+
+def test_begins_with_other_weights(tmp_path: Path) -> None:
+    first, second = SlowFast(TINY, classes=5), SlowFast(TINY, classes=2)
+    path = tmp_path / "five.pt"
+    torch.save({"weights": first.state_dict()}, path)
+    said = begin_with(second, path)
+    assert "head.projection" in said
+    assert torch.equal(
+        first.s1.state_dict()[next(iter(first.s1.state_dict()))], next(iter(second.s1.state_dict().values()))
+    )
+    torch.save({"weights": {"nothing": torch.zeros(1)}}, path)
+    with pytest.raises(InputError, match="no weights of this network"):
+        begin_with(second, path)
+
+
+def test_what_cannot_be_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="smaller --batch"):
+        run(data, tmp_path, batch=64)
+    with pytest.raises(InputError, match="to resume from"):
+        run(data, tmp_path, resume=tmp_path / "none.ckpt")
+    with pytest.raises(InputError, match="head 'ava'"):
+        train_slowfast(data, tmp_path, "board-clip")
