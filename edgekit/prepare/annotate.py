@@ -18,6 +18,7 @@ from edgekit.prepare import ava_files as ava
 from edgekit.prepare import labels
 from edgekit.prepare.ava_files import FIRST_SECOND, FPS, SPLITS, Info, Layout, Row
 from edgekit.prepare.people import People, read_people
+from edgekit.prepare.text import write_lines
 
 #: AVA's: seconds at either end of a clip that are not labelled, since the window would reach over it.
 MARGIN_S = 2.0
@@ -104,6 +105,7 @@ def annotate(root: Path) -> dict[str, Counts]:
         hand.setdefault((row.video, row.second), []).append(row)
     table = labels.read_segments(segments_file(root)) if segments_file(root).exists() else []
     counts = {}
+    scores: list[float] = []
     for split in SPLITS:
         videos = {v: facts for v, facts in info.videos.items() if facts["split"] == split}
         made = _Split()
@@ -119,7 +121,35 @@ def annotate(root: Path) -> dict[str, Counts]:
         ava.write_boxes(layout.boxes(split), made.boxes if split == "train" else made.bare())
         ava.write_excluded(layout.excluded(split), made.excluded)
         counts[split] = made.counts()
+        scores += [row.score or 0.0 for row in made.boxes]
+    _overrides(root, info, max(names), min(scores, default=0.0))
     return counts
+
+
+def _overrides(root: Path, info: Info, classes: int, score: float) -> None:
+    """`slowfast.yaml`: what a configuration of SlowFast needs of this set, to be copied into it."""
+    layout = Layout(root.absolute())
+    truth, found, asked = (
+        path.relative_to(layout.annotations).as_posix()
+        for path in (layout.truth("train"), layout.boxes("train"), layout.boxes("val"))
+    )
+    write_lines(
+        root / "slowfast.yaml",
+        [
+            "# for configs/AVA/SLOWFAST_32x2_R50_SHORT.yaml and its like; slowfast/datasets/ava_helper.py:",
+            f"# AVA_VALID_FRAMES = range({info.seconds.start}, {info.seconds.stop})",
+            "AVA:",
+            f'  FRAME_DIR: "{layout.frames}"',
+            f'  FRAME_LIST_DIR: "{layout.root / "frame_lists"}"',
+            f'  ANNOTATION_DIR: "{layout.annotations}"',
+            f'  TRAIN_PREDICT_BOX_LISTS: ["{truth}", "{found}"]',
+            f'  TEST_PREDICT_BOX_LISTS: ["{asked}"]',
+            f"  DETECTION_SCORE_THRESH: {math.floor(score * 1000) / 1000}",
+            "  FULL_TEST_ON_VAL: True",
+            "MODEL:",
+            f"  NUM_CLASSES: {classes}",
+        ],
+    )
 
 
 class _Split:

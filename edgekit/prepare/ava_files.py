@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgekit.errors import EdgekitError, InputError
-from edgekit.files import atomic_write
+from edgekit.errors import InputError
+from edgekit.prepare.text import lines, number, read_text, write_lines
 
 #: Pictures a second, and the second that a clip's first picture has: AVA's.
 FPS, FIRST_SECOND = 30, 900
@@ -122,14 +122,6 @@ def parse_row(line: str, *, scored: bool = False) -> Row:
     return Row(fields[0], second, (x1, y1, x2, y2), action, person)
 
 
-def number(text: str, kind: Callable[[str], T], what: str) -> T:
-    """`kind(text)`; ValueError names the column."""
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"{what} is {text!r}, which is no number") from None
-
-
 def read_csv(path: Path | str) -> list[Row]:
     """Labelled people (`ava_train_v2.2.csv`), in the file's order.
 
@@ -150,12 +142,12 @@ def read_boxes(path: Path | str) -> list[Row]:
 
 def write_csv(path: Path | str, rows: Iterable[Row]) -> None:
     """Write labelled people: seconds with four digits, boxes with three decimals, as AVA has them."""
-    _write(path, (f"{_begin(row)},{'' if row.person is None else row.person}" for row in rows))
+    write_lines(path, (f"{_begin(row)},{'' if row.person is None else row.person}" for row in rows))
 
 
 def write_boxes(path: Path | str, rows: Iterable[Row]) -> None:
     """Write found people with their scores; who has no label has an empty action."""
-    _write(path, (f"{_begin(row)},{row.score or 0.0:.6f}" for row in rows))
+    write_lines(path, (f"{_begin(row)},{row.score or 0.0:.6f}" for row in rows))
 
 
 def _begin(row: Row) -> str:
@@ -189,7 +181,7 @@ def read_frame_list(path: Path | str) -> dict[str, list[str]]:
 
 def write_frame_list(path: Path | str, videos: Mapping[str, Sequence[str]]) -> None:
     """Write a frame list: each video's pictures, paths under frames/."""
-    _write(
+    write_lines(
         path,
         (
             FRAME_LIST_HEADER,
@@ -213,7 +205,7 @@ def read_labels(path: Path | str) -> dict[int, str]:
     Raises:
         InputError: it cannot be read, or an entry lacks name or number, or a number comes twice.
     """
-    text = _text(path)
+    text = read_text(path)
     found: dict[int, str] = {}
     for block in re.finditer(r"(?:item|label)\s*\{([^{}]*)\}", text):
         name = re.search(r'\bname:\s*"([^"\n]+)"', block[1])
@@ -240,7 +232,9 @@ def write_labels(path: Path | str, names: Mapping[int, str]) -> None:
             raise InputError(
                 f"{name!r} can be no action's name: no quotation marks, no line ends, not empty."
             )
-    _write(path, (f'item {{\n  name: "{name}"\n  id: {number}\n}}' for number, name in sorted(names.items())))
+    write_lines(
+        path, (f'item {{\n  name: "{name}"\n  id: {number}\n}}' for number, name in sorted(names.items()))
+    )
 
 
 def parse_excluded(line: str) -> tuple[str, int]:
@@ -262,7 +256,7 @@ def read_excluded(path: Path | str) -> set[tuple[str, int]]:
 
 def write_excluded(path: Path | str, seconds: Iterable[tuple[str, int]]) -> None:
     """Write the seconds left out, sorted."""
-    _write(path, (f"{video},{second:04d}" for video, second in sorted(seconds)))
+    write_lines(path, (f"{video},{second:04d}" for video, second in sorted(seconds)))
 
 
 @dataclass(frozen=True)
@@ -289,7 +283,7 @@ def read_info(root: Path | str) -> Info:
     if not path.exists():
         return Info(AVA_SECONDS, {})
     try:
-        data = json.loads(_text(path))
+        data = json.loads(read_text(path))
         first, stop = (int(value) for value in data["AVA_VALID_FRAMES"])
         return Info(range(first, stop), dict(data["videos"]))
     except (ValueError, KeyError, TypeError) as error:
@@ -303,23 +297,7 @@ def write_info(root: Path | str, info: Info, **more: Any) -> None:
     valid = [info.seconds.start, info.seconds.stop]
     data = {"AVA_VALID_FRAMES": valid, "fps": FPS, "first_second": FIRST_SECOND, **more}
     data["videos"] = {name: dict(video) for name, video in info.videos.items()}
-    _write(Layout(Path(root)).info, [json.dumps(data, indent=1, ensure_ascii=False)])
-
-
-def lines(path: Path | str, skip: int = 0) -> Iterator[tuple[int, str]]:
-    """The lines of a text file that are not empty, with their numbers from 1; the first `skip` left out."""
-    for at, line in enumerate(_text(path).splitlines(), 1):
-        if at > skip and line.strip():
-            yield at, line
-
-
-def _text(path: Path | str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+    write_lines(Layout(Path(root)).info, [json.dumps(data, indent=1, ensure_ascii=False)])
 
 
 def _read(path: Path | str, parse: Callable[[str], T], skip: int = 0) -> list[T]:
@@ -332,11 +310,3 @@ def _read(path: Path | str, parse: Callable[[str], T], skip: int = 0) -> list[T]
                 f"{path}:{at}: {error}; `edgekit prepare check` lists all that is wrong."
             ) from None
     return found
-
-
-def _write(path: Path | str, content: Iterable[str]) -> None:
-    try:
-        with atomic_write(path) as scratch, open(scratch, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in content)
-    except OSError as error:
-        raise EdgekitError(f"{path} cannot be written: {error.strerror or error}.") from error

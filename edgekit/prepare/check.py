@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from edgekit.errors import InputError
 from edgekit.prepare import ava_files as ava
+from edgekit.prepare import text
 from edgekit.prepare.ava_files import FIRST_SECOND, FPS, FRAME_LIST_HEADER, SPLITS, Info, Layout, Row
 from edgekit.prepare.check_pictures import Problem, check_pictures
 
@@ -34,7 +35,7 @@ class _Set:
     def parsed(self, path: Path, parse: Callable[[str], T], cure: str, skip: int = 0) -> list[tuple[int, T]]:
         """The lines of a file that have the form; the others become problems."""
         try:
-            lines = list(ava.lines(path, skip))
+            lines = list(text.lines(path, skip))
         except InputError as error:
             self.say(path, None, str(error).removeprefix(f"{path} ").rstrip("."), cure)
             return []
@@ -126,9 +127,9 @@ def _action_list(one: _Set) -> None:
     if max(one.names) > MOST_ACTIONS:
         words = f"id {max(one.names)} is above {MOST_ACTIONS}, which SlowFast's code refuses"
         one.say(path, None, words, "number the actions from 1, and give fewer")
-    text = [line for _, line in ava.lines(path)]
-    plain = sum(line.startswith("  name:") for line in text)
-    numbered = sum(line.startswith(("  id:", "  label_id:")) for line in text)
+    plain_text = [line for _, line in text.lines(path)]
+    plain = sum(line.startswith("  name:") for line in plain_text)
+    numbered = sum(line.startswith(("  id:", "  label_id:")) for line in plain_text)
     if plain != len(one.names) or numbered != len(one.names):
         one.say(path, None, "SlowFast's reader wants name and id on lines of their own, two spaces in", cure)
 
@@ -138,7 +139,7 @@ def _frame_list(one: _Set, split: str) -> None:
     cure = f'a line is: VIDEO 0 0 VIDEO/VIDEO_000001.jpg "" ({FRAME_LIST_HEADER}); no spaces in names'
     lines = one.parsed(path, ava.parse_frame, cure, skip=1)
     if path.is_file():
-        head = next(iter(ava.lines(path)), (1, ""))
+        head = next(text.lines(path), (1, ""))
         fields = head[1].split()
         if head[0] == 1 and len(fields) == 5 and fields[1].isdigit() and fields[2].isdigit():
             what = "the first line is a picture, but is skipped as the header"

@@ -98,7 +98,7 @@ _percent = _number(int, lambda v: 1 <= v <= 100, "between 1 and 100")
 
 def run_ava(args: argparse.Namespace) -> int:
     """Make or complete a set; returns the exit code."""
-    from edgekit.prepare import ava, labels
+    from edgekit.prepare import ava, labels, lists
     from edgekit.prepare.ava_files import read_labels
     from edgekit.prepare.clips import Cut, read_states
     from edgekit.prepare.sources import find_videos
@@ -132,8 +132,8 @@ def run_ava(args: argparse.Namespace) -> int:
             ava.find_everybody(args.out, finder, outcome, bar)
         counts = None
         if "lists" in args.steps:
-            division = ava.Division(args.val, args.seed, tuple(args.val_videos), args.margin)
-            counts = ava.make_lists(args.out, division, outcome, table=table, names=names)
+            division = lists.Division(args.val, args.seed, tuple(args.val_videos), args.margin)
+            counts = lists.make_lists(args.out, division, outcome, table=table, names=names)
     if counts and not args.quiet:
         from edgekit.prepare.ava_files import Layout
 

@@ -12,6 +12,7 @@ from edgekit.errors import InputError
 from edgekit.prepare import ava_files as ava
 from edgekit.prepare.ava_files import Box, Row
 from edgekit.prepare.people import Person
+from edgekit.prepare.text import lines, number
 
 #: Columns of a table and other words for them that are understood.
 COLUMNS = {
@@ -56,7 +57,7 @@ def read_names(path: Path | str) -> dict[int, str]:
     """
     if Path(path).suffix == ".pbtxt":
         return ava.read_labels(path)
-    names = [line.strip() for _, line in ava.lines(path)]
+    names = [line.strip() for _, line in lines(path)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
         raise InputError(f"{path}: {f'{twice[0]!r} comes twice' if twice else 'no action'}; one name a line.")
@@ -72,7 +73,7 @@ def read_segments(path: Path | str, group_by: str | None = None) -> list[Segment
     Raises:
         InputError: a column is missing, or a line makes no sense; it is named.
     """
-    text = "\n".join(line for _, line in ava.lines(path))
+    text = "\n".join(line for _, line in lines(path))
     head = text.split("\n", 1)[0]
     delimiter = max("\t;,", key=head.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
@@ -102,8 +103,8 @@ def read_segments(path: Path | str, group_by: str | None = None) -> list[Segment
 def _segment(cell: Mapping[str, str], group: str) -> Segment:
     if not cell["video"] or not cell["action"]:
         raise ValueError("no video or no action")
-    start = ava.number(cell["start"], float, "start_s") if cell["start"] else 0.0
-    end = ava.number(cell["end"], float, "end_s") if cell["end"] else float("inf")
+    start = number(cell["start"], float, "start_s") if cell["start"] else 0.0
+    end = number(cell["end"], float, "end_s") if cell["end"] else float("inf")
     if not 0 <= start <= end:
         raise ValueError(f"it ends ({end:g} s) before it starts ({start:g} s)")
     person, split = cell["person"].lower(), cell["split"].lower()
