@@ -112,7 +112,7 @@ _BOARD = SFConfig(
 CONFIGS: dict[str, SFConfig] = {
     "ava-32x2-r101": _R101,
     "ava-64x2-r101": replace(_R101, frames=64, span=128),
-    "ava-32x2-r50": SFConfig(fusion_kernel=5),
+    "ava-32x2-r50": SFConfig(),
     "ava-32x2-r50-short": SFConfig(aligned=True),
     "kinetics-8x8-r50": _CLIP,
     "kinetics-4x16-r50": replace(_CLIP, alpha=8, fusion_kernel=5),
