@@ -62,6 +62,9 @@ def add_parser(subparsers: Any) -> None:
     alphapose.add_argument("--no-nms", action="store_true", help="keep poses that are the same person twice")
     _poses(alphapose)
     alphapose.set_defaults(run=run_alphapose)
+    from edgekit.run_track import add_track
+
+    add_track(tasks)
 
 
 def _poses(parser: argparse.ArgumentParser) -> None:
@@ -196,8 +199,11 @@ def run_alphapose(args: argparse.Namespace) -> int:
     return _run(args, make)
 
 
-def _run(args: argparse.Namespace, make_task: Any) -> int:
-    """Open the source, make the task, run, write the table. Everything opened is closed."""
+def _run(args: argparse.Namespace, make_task: Any, more_sinks: Sequence[Any] = ()) -> int:
+    """Open the source, make the task, run, write the table. Everything opened is closed.
+
+    `more_sinks` make sinks of their own in the folder they are given.
+    """
     from edgekit.camera import open_source
     from edgekit.run import run
     from edgekit.runlog import RunLog
@@ -209,6 +215,7 @@ def _run(args: argparse.Namespace, make_task: Any) -> int:
         source = stack.enter_context(open_source(args.source, policy=args.policy, **dict(args.options)))
         task = stack.enter_context(make_task())
         sinks = _sinks(out, source, not args.no_video, getattr(args, "format", ()))
+        sinks += [make(out) for make in more_sinks]
         log = RunLog(out, sampler=args.sampler, interval=args.interval, asked=_asked(args))
         quiet, limit = args.quiet, args.frames
         summary = run(
@@ -247,7 +254,8 @@ def _sinks(out: Path, source: Any, pictured: bool, formats: Sequence[str]) -> li
 def _say(summary: Summary, paths: list[Path]) -> None:
     names = {".mp4": "video", ".jsonl": "JSON lines", ".json": "JSON", ".txt": "table", "": "pictures"}
     lines = [summary.table(), ""]
-    lines += [f"{names[path.suffix]:<11}{path}" for path in paths if path.exists()]
+    names["tracks.txt"] = "tracks"
+    lines += [f"{names.get(path.name, names[path.suffix]):<11}{path}" for path in paths if path.exists()]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -37,8 +37,10 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="score a model against labelled pictures",
-        description="COCO average precision of models on a data set, one row a model and precision.",
+        description="COCO average precision of models on a data set, one row a model and precision. "
+        "`edgekit evaluate track` scores tracks instead: see its --help.",
     )
+    _hand_over(parser)
     parser.add_argument("model", nargs="+", help="names of `edgekit models`, .onnx or .plan: YOLO or pose")
     parser.add_argument(
         "--dataset",
@@ -62,6 +64,20 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write evaluate.json, .md and .csv there")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=run)
+
+
+def _hand_over(parser: argparse.ArgumentParser) -> None:
+    """Let `evaluate track …` be read by a parser of its own; a model cannot be called so."""
+    usual = parser.parse_known_args
+
+    def parse(args: Any = None, namespace: Any = None) -> Any:
+        if args and args[0] == "track":
+            from edgekit.evaluate.track_cli import parser_for_track
+
+            return parser_for_track(parser.prog).parse_known_args(args[1:], namespace)
+        return usual(args, namespace)
+
+    parser.parse_known_args = parse  # type: ignore[method-assign]
 
 
 def run(args: argparse.Namespace) -> int:

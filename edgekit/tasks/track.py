@@ -53,6 +53,8 @@ def open_track(
     """
     detecting = {name: settings.pop(name) for name in DETECTING if name in settings}
     if isinstance(tracker, str):
+        if tracker == "deepsort":  # its appearance runs where the detector runs
+            settings = {"precision": precision, "backend": backend, **settings}
         tracker = open_tracker(tracker, **settings)
     elif settings:
         raise InputError(f"an open tracker has its settings already; {', '.join(settings)} come too late.")

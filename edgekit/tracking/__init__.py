@@ -7,22 +7,24 @@ for frame in source:
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from edgekit.errors import InputError
 from edgekit.tracking.base import Tracker
 from edgekit.tracking.bytetrack import ByteTrack
+from edgekit.tracking.deepsort import DeepSort
 
-__all__ = ["TRACKERS", "ByteTrack", "Tracker", "open_tracker"]
+__all__ = ["TRACKERS", "ByteTrack", "DeepSort", "Tracker", "open_tracker"]
 
-TRACKERS = ("bytetrack",)
+TRACKERS: dict[str, type[ByteTrack] | type[DeepSort]] = {"bytetrack": ByteTrack, "deepsort": DeepSort}
 
 
-def open_tracker(name: str = "bytetrack", **settings: Any) -> Tracker:
+def open_tracker(name: str = "bytetrack", **settings: Any) -> ByteTrack | DeepSort:
     """A tracker by its name.
 
     Args:
-        name: one of `TRACKERS`.
+        name: a key of `TRACKERS`.
         settings: of that tracker.
 
     Raises:
@@ -30,7 +32,8 @@ def open_tracker(name: str = "bytetrack", **settings: Any) -> Tracker:
     """
     if name not in TRACKERS:
         raise InputError(f"tracker={name!r} is unknown; give one of {', '.join(TRACKERS)}.")
-    try:
-        return ByteTrack(**settings)
-    except TypeError as error:
-        raise InputError(f"{name} does not take these settings: {error}.") from error
+    known = inspect.signature(TRACKERS[name]).parameters
+    unknown = [setting for setting in settings if setting not in known]
+    if unknown:
+        raise InputError(f"{name} has no setting {', '.join(unknown)}; it has {', '.join(known)}.")
+    return TRACKERS[name](**settings)

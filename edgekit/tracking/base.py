@@ -55,8 +55,8 @@ class Follower:
         """The detections of `frame` that are followed, in their order, each with its number.
 
         Boxes, scores and labels are the detections' own, never the filter's; one that is not (or not yet)
-        followed is left out. The first frame of a scene numbers at once. Where the frame's index says that
-        frames were left out, the motion is carried on over them.
+        followed is left out. Where the frame's index says that frames were left out, the motion is carried
+        on over them.
 
         Args:
             detections: of this frame; numbers they have already are not looked at.

@@ -33,7 +33,8 @@ class ByteTrack(Follower):
         track_buffer: frames of the source for which a lost track is looked for.
         cut: as of `edgekit.tracking.scene.Scene`.
 
-    The settings but the last two may be assigned at any time; the next frame has them.
+    What the first frame of a scene shows has its number at once; what comes later, when it is found in a
+    second frame. The settings but the last two may be assigned at any time; the next frame has them.
 
     Raises:
         InputError: a setting makes no sense.
