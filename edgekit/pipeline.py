@@ -220,10 +220,11 @@ class Pipeline:
     # tasks: the present one, and one that waits for the next frame
 
     def _open_task(self, given: Task | Callable[[], Task]) -> Task:
-        if is_open(given, "engine"):
-            return given  # type: ignore[return-value]
-        task: Task = given()  # type: ignore[call-arg, assignment]
-        self._owned.append(task)
+        task: Task = given if is_open(given, "engine") else given()  # type: ignore[assignment, call-arg, operator]
+        if task is not given:
+            self._owned.append(task)
+        if hasattr(task, "live"):  # it can work beside the loop, so that a live picture does not wait
+            task.live = self._summary.live
         return task
 
     def swap(self, given: Task | Callable[[], Task]) -> None:
