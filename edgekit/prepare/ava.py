@@ -19,6 +19,8 @@ from edgekit.prepare.jobs import extract_all
 from edgekit.prepare.sources import names_for
 
 Progress = Callable[[int], None]
+#: A clip may be shorter than asked by as much: files state their length no better.
+SHORT_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _starts(path: Path, parts: Parts) -> list[float]:
         return [parts.start]
     length = duration(path)
     starts = [parts.start]
-    while starts[-1] + parts.every + parts.seconds <= length + 0.5 and len(starts) != parts.most:
+    while starts[-1] + parts.every + parts.seconds <= length + SHORT_S and len(starts) != parts.most:
         starts.append(starts[-1] + parts.every)
     return starts
 

@@ -68,7 +68,8 @@ def pictures(
 
     Args:
         path: the video.
-        start: seconds after its first picture.
+        start: seconds after its first picture; the nearest 1/30 is taken, so that pictures at 30 a second
+            do not fall half-way between two places.
         seconds: how long; at the file's end it is less.
         threads: of the decoder; 0: as many as FFmpeg likes.
         remarks: told what is damaged.
@@ -76,7 +77,7 @@ def pictures(
     Raises:
         InputError: not there, of an unknown kind, without video, or without a picture that decodes.
     """
-    most, remarks = _nearest(seconds), remarks or Remarks()
+    most, remarks, start = _nearest(seconds), remarks or Remarks(), _nearest(start) / FPS
     count = 0
     for picture, times in steady(_stamped(path, start, threads, remarks), start, most, 1 / _rate(path)):
         count += times
