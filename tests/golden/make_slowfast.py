@@ -35,7 +35,13 @@ CONFIGS = {
     "kinetics-4x16-r50": "configs/Kinetics/SLOWFAST_4x16_R50.yaml",
 }
 NORMS = {"norm": "bn", "norm_a": "a_bn", "norm_b": "b_bn", "norm_c": "c_bn", "branch1_norm": "branch1_bn"}
-CONVS = {"conv_a": "a", "conv_b": "b", "conv_c": "c", "branch1_conv": "branch1", "conv_fast_to_slow": "conv_f2s"}
+CONVS = {
+    "conv_a": "a",
+    "conv_b": "b",
+    "conv_c": "c",
+    "branch1_conv": "branch1",
+    "conv_fast_to_slow": "conv_f2s",
+}
 
 
 class RoIAlign(torch.nn.Module):

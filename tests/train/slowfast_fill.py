@@ -28,8 +28,10 @@ def fill(state: dict[str, Any]) -> dict[str, Any]:
         u = np.random.RandomState(crc32(name.encode())).random_sample(shape)
         if len(shape) > 1:
             u = (u - 0.5) * np.sqrt(12 * 1.4 / np.prod(shape[1:]))
-        elif name.endswith("c_bn.weight") or (".pathway0_nonlocal" in name and name.endswith("bn.weight")):
+        elif name.endswith("c_bn.weight"):
             u = 0.2 + 0.2 * u  # what blocks add to their shortcut
+        elif "nonlocal" in name and name.endswith("bn.weight"):
+            u = 0.002 + 0.002 * u  # dot products of dot products are large
         elif name.endswith(("running_var", "weight")):
             u = 0.7 + 0.4 * u
         else:
@@ -81,13 +83,12 @@ def blob_names(state: dict[str, Any]) -> list[str]:
             continue
         *path, layer, end = name.split(".")
         fast = "t_" if "pathway1" in name else ""
-        stage = path[0][1:2] if path else ""
+        stage = path[0][1]
         if path == ["head"]:
             found.append(f"pred_{end[0]}")
-        elif path and path[0].endswith("_fuse") or name.split("_fuse")[0] in ("s1", "s2", "s3", "s4"):
-            n = name[1]
-            last = {"2": 2, "3": 3, "4": 5}.get(n)
-            base = "t_pool1_subsample" if n == "1" else f"t_res{n}_{last}_branch2c_bn_subsample"
+        elif path[0].endswith("_fuse"):
+            last = sum(f"s{stage}.pathway1_res{n}.branch2.a.weight" in state for n in range(50)) - 1
+            base = "t_pool1_subsample" if stage == "1" else f"t_res{stage}_{last}_branch2c_bn_subsample"
             found.append(f"{base}_bn_{ends[end]}" if layer == "bn" else f"{base}_w")
         elif "stem" in name:
             found.append(f"{fast}res_conv1_bn_{ends[end]}" if layer == "bn" else f"{fast}conv1_w")

@@ -22,7 +22,9 @@ from edgekit.train.slowfast_network import CONFIGS, SFConfig, SlowFast  # noqa: 
 from edgekit.train.slowfast_weights import torch_name  # noqa: E402
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/slowfast.json").read_text())
-SMALL = replace(CONFIGS["board-small"], depth=(1, 1, 2, 1), timed=(1, 1, 2, 1), width=16, beta_inv=8, classes=5)
+SMALL = replace(
+    CONFIGS["board-small"], depth=(1, 1, 2, 1), timed=(1, 1, 2, 1), width=16, beta_inv=8, classes=5
+)
 
 
 def filled(config: SFConfig | str) -> SlowFast:
@@ -70,9 +72,7 @@ def test_names_and_answers_are_pytorchvideos(name: str) -> None:
 @pytest.mark.parametrize("pool", [(2, 2, 2), (1, 2, 2), (1, 1, 1)])
 def test_a_non_local_block_in_float64_and_loops(kind: str, pool: tuple[int, int, int]) -> None:
     block = NonLocal(6, pool, kind).eval()
-    block.load_state_dict(fill({f"x.{n}": v for n, v in block.state_dict().items()}) and {
-        n: v for n, v in zip(block.state_dict(), fill({f"x.{n}": v for n, v in block.state_dict().items()}).values(), strict=True)
-    })
+    block.load_state_dict(fill(block.state_dict()))
     x = torch.from_numpy(np.random.RandomState(1).normal(size=(2, 6, 4, 5, 6)).astype(np.float32))
     with torch.no_grad():
         found = block(x).numpy()
@@ -111,7 +111,9 @@ def test_the_ava_head_in_float64_and_loops() -> None:
     with torch.no_grad():
         maps = [m.double().numpy()[0] for m in network.body(slow, fast)]
         found = network(slow, fast, boxes()).numpy()
-    weight, bias = (network.head.projection.get_parameter(n).detach().double().numpy() for n in ("weight", "bias"))
+    weight, bias = (
+        network.head.projection.get_parameter(n).detach().double().numpy() for n in ("weight", "bias")
+    )
     for box, scores in zip(boxes().double().numpy(), found, strict=True):
         features = np.concatenate([plain_roi(m, box / 16).max(axis=(1, 2)) for m in maps])
         np.testing.assert_allclose(scores, 1 / (1 + np.exp(-(weight @ features + bias))), atol=1e-5)
