@@ -1,6 +1,7 @@
-"""Pictures of the action notebook, with matplotlib: film strips, tracks, windows, RoIAlign, scores.
+"""Pictures of the action notebook, with matplotlib: film strips, windows, RoIAlign, scores.
 
-Functions that take an axis draw on it and return it; the others make a figure. See also `edgekit.plots`.
+Functions that take an axis draw on it and return it; the others make a figure. See also `edgekit.plots` and
+`edgekit.plots_tracks`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.plots import COLOURS
-from edgekit.results import Tracks
 
 #: Pixels of a frame's height in a film strip, and of the black with its holes above and below.
 FRAME_HEIGHT, MARGIN = 160, 20
@@ -95,82 +95,29 @@ def film_strips(
     return np.asarray(axes)
 
 
-def trails_over(axis: Any, history: Sequence[Tracks]) -> Any:
-    """The way of each track's feet over a picture, its number where it was last.
-
-    Args:
-        axis: shows the picture of the last of these moments.
-        history: the tracks of frame after frame, in that picture's pixels.
-    """
-    axis.autoscale(False)
-    for number, places in _by_track(history).items():
-        feet = np.array([((box[0] + box[2]) / 2, box[3]) for _, box in places])
-        colour = COLOURS[number % len(COLOURS)]
-        axis.plot(*feet.T, color=colour, linewidth=2.5, solid_capstyle="round")
-        axis.scatter(*feet[-1], s=30, color=[colour], edgecolors="white", linewidths=0.8, zorder=3)
-        axis.annotate(
-            f"#{number}",
-            tuple(feet[-1]),
-            (4, 4),
-            textcoords="offset points",
-            fontsize=8,
-            fontweight="bold",
-            bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
-            annotation_clip=True,
-            zorder=4,
-        )
-    return axis
-
-
-def track_times(axis: Any, history: Sequence[Tracks], first: int = 0) -> Any:
-    """When each track was seen: one row a track, a gap where it was lost for a while.
-
-    Args:
-        axis: an empty one.
-        history: the tracks of frame after frame.
-        first: number of the first of these frames.
-    """
-    seen = _by_track(history)
-    for row, (number, places) in enumerate(sorted(seen.items())):
-        moments = [moment for moment, _ in places]
-        runs = np.split(moments, np.flatnonzero(np.diff(moments) > 1) + 1)
-        spans = [(first + int(run[0]), len(run)) for run in runs]
-        axis.broken_barh(spans, (row - 0.35, 0.7), color=[COLOURS[number % len(COLOURS)]])
-    axis.set_yticks(range(len(seen)), [f"#{number}" for number in sorted(seen)])
-    axis.set_xlim(first, first + max(1, len(history)))
-    axis.set_xlabel("frame")
-    axis.invert_yaxis()
-    axis.grid(axis="x", alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
-    return axis
-
-
-def _by_track(history: Sequence[Tracks]) -> dict[int, list[tuple[int, NDArray[np.float32]]]]:
-    """{number: [(which moment, its box)]}."""
-    places: dict[int, list[tuple[int, NDArray[np.float32]]]] = {}
-    for moment, tracks in enumerate(history):
-        for number, box in zip(tracks.track_id.tolist(), tracks.xyxy, strict=True):
-            places.setdefault(number, []).append((moment, box))
-    return places
-
-
-def windows(axis: Any, ends: Sequence[int], span: int, most: int = 6) -> Any:
+def windows(ends: Sequence[int] | NDArray[np.integer], span: int, most: int = 6, width: float = 8.0) -> Any:
     """Which frames each look at the actions covers, and the middle one, whose people it asks about.
 
     Args:
-        axis: an empty one.
         ends: the frame after which each look was taken, rising.
         span: frames that a window covers.
         most: looks shown.
+        width: of the figure, in inches.
+
+    Returns:
+        The axis.
     """
+    import matplotlib.pyplot as plt
+
+    count = min(most, len(ends))
+    axis = plt.subplots(figsize=(width, 1.1 + 0.3 * count), layout="constrained")[1]
     for row, end in enumerate(list(ends)[:most]):
-        start = end - span + 1
+        start = int(end) - span + 1
         axis.broken_barh([(start, span)], (row - 0.3, 0.6), color=[COLOURS[1]])
         label = {"label": "the middle frame: whose boxes"} if row == 0 else {}
         axis.plot(
             [start + span // 2 + 0.5] * 2, [row - 0.3, row + 0.3], color="black", linewidth=2.5, **label
         )
-    count = min(most, len(ends))
     axis.set_yticks(range(count), [f"after frame {end}" for end in list(ends)[:count]])
     axis.set_ylim(count - 0.4, -1.0)
     axis.set_xlabel("frame")

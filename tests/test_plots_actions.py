@@ -1,4 +1,4 @@
-"""The pictures of the action notebook show the right frames, tracks, windows, cells and scores."""
+"""The pictures of the action notebook show the right frames, windows, cells and scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from edgekit import plots, plots_actions
-from edgekit.results import Tracks
 
 
 @pytest.fixture(autouse=True)
@@ -26,24 +25,6 @@ def closed() -> Iterator[None]:
 @pytest.fixture
 def axis() -> Any:
     return plt.subplots()[1]
-
-
-def tracks(*rows: tuple[int, tuple[float, float, float, float]]) -> Tracks:
-    """Of (number, box)."""
-    n = len(rows)
-    boxes = np.array([box for _, box in rows], np.float32).reshape(n, 4)
-    ids = np.array([number for number, _ in rows], np.int64)
-    return Tracks(boxes, np.ones(n, np.float32), np.zeros(n, np.int64), ("person",), ids)
-
-
-#: Track 4 goes right, 4 pixels a frame, and is lost on frames 2 and 3; track 9 stands, from frame 1 on.
-HISTORY = [
-    tracks(
-        *([(4, (10 + 4 * k, 20, 20 + 4 * k, 50))] if k not in (2, 3) else []),
-        *([(9, (60, 20, 70, 60))] if k else []),
-    )
-    for k in range(6)
-]
 
 
 def test_a_cut_out_is_the_same_in_each_picture_and_inside() -> None:
@@ -80,41 +61,16 @@ def test_a_short_last_row_is_not_blown_up() -> None:
     assert axes[1].get_images()[0].get_array().shape[1] > axes[2].get_images()[0].get_array().shape[1]
 
 
-def test_trails_follow_the_feet() -> None:
-    (axis,) = plots.show(np.zeros((80, 120, 3), np.uint8))
-    plots_actions.trails_over(axis, HISTORY)
-    four, nine = axis.lines
-    assert four.get_xydata().tolist() == [[15, 50], [19, 50], [31, 50], [35, 50]]
-    assert nine.get_xydata().tolist() == [[65, 60]] * 5
-    assert [text.get_text() for text in axis.texts] == ["#4", "#9"]
-    assert axis.get_xlim() == (-0.5, 119.5)
-    assert four.get_color() == plots.COLOURS[4]
-
-
-def test_a_lost_track_has_a_gap(axis: Any) -> None:
-    plots_actions.track_times(axis, HISTORY, first=100)
-    bars = [
-        [(path.vertices[:, 0].min(), path.vertices[:, 0].max()) for path in rows.get_paths()]
-        for rows in axis.collections
-    ]
-    assert bars == [[(100, 102), (104, 106)], [(101, 106)]]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["#4", "#9"]
-    assert axis.get_ylim()[0] > axis.get_ylim()[1], "the first one on top"
-
-
-def test_nobody_is_no_error(axis: Any) -> None:
-    plots_actions.track_times(axis, [tracks()] * 3)
-    plots_actions.trails_over(axis, [])
-    plots_actions.windows(axis, [], 8)
-    assert not axis.lines
-
-
-def test_windows_end_with_their_frame_and_mark_the_middle(axis: Any) -> None:
-    plots_actions.windows(axis, [7, 11, 15], span=8, most=2)
+def test_windows_end_with_their_frame_and_mark_the_middle() -> None:
+    axis = plots_actions.windows(np.array([7, 11, 15]), span=8, most=2)
     spans = [path.vertices[:, 0] for rows in axis.collections for path in rows.get_paths()]
     assert [(span.min(), span.max()) for span in spans] == [(0, 8), (4, 12)]
     assert [line.get_xdata()[0] for line in axis.lines] == [4.5, 8.5], "in the middle of frames 4 and 8"
     assert [label.get_text() for label in axis.get_yticklabels()] == ["after frame 7", "after frame 11"]
+
+
+def test_no_window_yet() -> None:
+    assert not plots_actions.windows([], 8).lines
 
 
 def test_a_box_is_cut_into_cells(axis: Any) -> None:

@@ -29,7 +29,7 @@ class Stages:
         parts: seconds of each part on each frame, float64 [F]; 0 where it did not run.
         total: seconds of the whole call, float64 [F].
         results: what the task found on each frame.
-        notes: what was set.
+        notes: settings of the task.
     """
 
     parts: dict[str, NDArray[np.float64]]
@@ -49,13 +49,13 @@ class Stages:
         }
 
 
-def stages(task: HasParts, frames: Iterable[Frame], **notes: Any) -> Stages:
+def stages(task: HasParts, frames: Iterable[Frame], *noted: str) -> Stages:
     """Give a task the frames in order, and keep what each part took and what was found.
 
     Args:
         task: its `parts` are those of the last frame, in seconds; a part that did not run is 0 or absent.
         frames: as many as there are.
-        notes: kept as they are.
+        noted: names of settings of the task to keep, as they are after the last frame.
     """
     rows, total, results = [], [], []
     for frame in frames:
@@ -65,4 +65,4 @@ def stages(task: HasParts, frames: Iterable[Frame], **notes: Any) -> Stages:
         rows.append(dict(task.parts))
     names = list(dict.fromkeys(name for row in rows for name in row))
     parts = {name: np.array([row.get(name, 0.0) for row in rows]) for name in names}
-    return Stages(parts, np.array(total), results, notes)
+    return Stages(parts, np.array(total), results, {name: getattr(task, name) for name in noted})
