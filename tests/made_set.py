@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -23,8 +24,6 @@ CLIPS = {"a_000": ("a", "a.mp4", 0.0), "a_001": ("a", "a.mp4", 3.0), "b_000": ("
 
 def add_clip(root: Path, name: str, video: str, source: str, start: float, frames: int = FRAMES) -> None:
     """A clip as `extract` and `find_everybody` leave it."""
-    import json
-
     _, jpeg = cv2.imencode(".jpg", np.full((24, 32, 3), 90, np.uint8))
     for index in range(frames):
         path = root / "frames" / picture_name(name, index)
