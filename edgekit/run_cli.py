@@ -62,9 +62,11 @@ def add_parser(subparsers: Any) -> None:
     alphapose.add_argument("--no-nms", action="store_true", help="keep poses that are the same person twice")
     _poses(alphapose)
     alphapose.set_defaults(run=run_alphapose)
+    from edgekit.run_slowfast import add_slowfast
     from edgekit.run_track import add_track
 
     add_track(tasks)
+    add_slowfast(tasks)
 
 
 def _poses(parser: argparse.ArgumentParser) -> None:

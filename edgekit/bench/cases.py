@@ -170,6 +170,8 @@ def cases(settings: Settings) -> list[Case]:
         kind = model_kind(model, path)
         finder = settings.detector if kind == "topdown" else ""
         finder_sha256 = sha256(find(finder)) if finder and set(parts) - {"engine"} else ""
+        if settings.dataset and kind == "slowfast":
+            raise InputError(f"{Path(model).name} names actions; a set of pictures cannot score it.")
         if settings.dataset and kind not in digests:
             digests[kind] = read_data(settings.dataset, keypoints=kind in POSES).digest
         for backend, precision in _ways(path, backends, settings.precisions):

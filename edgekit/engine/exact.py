@@ -101,6 +101,10 @@ def filled_shape(spec: TensorSpec, batch: int, notes: dict[str, str]) -> Shape:
         from edgekit.tasks.yolo_settings import input_size
 
         shape[1:] = [3, *input_size(spec, None, notes)]
+    if len(shape) == 5:
+        from edgekit.tasks.slowfast_open import filled
+
+        shape = list(filled(spec, notes))
     if None in shape:
         raise InputError(f"input {spec} is open in more than its batch; export it with fixed sizes.")
     return tuple(n for n in shape if n is not None)

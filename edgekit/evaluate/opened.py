@@ -9,6 +9,7 @@ from typing import Any
 
 from edgekit.engine import Engine
 from edgekit.engine.exact import open_exact
+from edgekit.errors import InputError
 from edgekit.evaluate.score import SCORING
 from edgekit.tasks.choose import kind_of, task_on
 
@@ -44,6 +45,8 @@ def exact_task(
     """
     kind = kind_of(model, engine)
     task: Any
+    if kind == "slowfast" and scored:
+        raise InputError(f"{Path(model).name} names actions; a set of pictures cannot score it.")
     if kind != "topdown":
         scoring = (SCORING if kind == "yolo" else {"score": 0.0}) if scored else {}
         task = task_on(engine, model, **scoring, **settings)

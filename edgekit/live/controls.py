@@ -58,13 +58,14 @@ class Settings:
 
     def _slider(self, task: Any, name: str, label: str) -> widgets.FloatSlider:
         words = label[:1].upper() + label[1:]
+        low, high, step = getattr(task, "ranges", {}).get(name, (0.0, 1.0, 0.01))
         slider = widgets.FloatSlider(
             value=getattr(task, name),
-            min=0.0,
-            max=1.0,
-            step=0.01,
+            min=low,
+            max=high,
+            step=step,
             description=words,
-            readout_format=".2f",
+            readout_format=".2f" if step < 1 else ".0f",
             style=WIDE,
             layout=widgets.Layout(width="auto"),
         )

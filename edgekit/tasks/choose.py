@@ -19,6 +19,7 @@ MAKERS = {
     "yolo": "edgekit.tasks.yolo:yolo_on",
     "trtpose": "edgekit.tasks.trtpose:trtpose_on",
     "topdown": "edgekit.tasks.alphapose:alphapose_on",
+    "slowfast": "edgekit.tasks.slowfast:slowfast_on",
 }
 
 
@@ -45,6 +46,8 @@ def kind_of(model: str | Path, engine: Engine) -> str:
         raise InputError(f"{model} is for the task {noted!r}; the kit has {', '.join(MAKERS)}.")
     if {spec.name for spec in engine.outputs} >= {"cmap", "paf"}:
         return "trtpose"
+    if {spec.name for spec in engine.inputs} >= {"slow", "fast"}:
+        return "slowfast"
     whole = len(engine.inputs) == 1 and engine.inputs[0].dtype == np.int32
     return "topdown" if whole or any(spec.name == "heatmaps" for spec in engine.outputs) else "yolo"
 
@@ -68,8 +71,15 @@ def open_task(
         model, precision, backend, shapes: as of `edgekit.open_engine`.
         settings: of that task.
     """
+    from edgekit.models import models
     from edgekit.tasks.topdown import default_shapes
 
+    one = models().get(str(model))
+    if one is not None and recipe_kind(one.recipe) == "slowfast":  # it is opened as two networks
+        task: Task = resolve_name("edgekit.tasks.slowfast:open_slowfast")(
+            model, precision, backend, **settings
+        )
+        return task
     engine = open_engine(model, precision, backend, shapes or default_shapes(model, backend))
     try:
         return task_on(engine, model, **settings)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -268,8 +269,19 @@ class SlowFast:
             raise InputError(f"threshold={value} is not between 0 and 1.")
         self._threshold = value
 
-    def __call__(self, frame: Frame | NDArray[np.uint8]) -> Actions:
-        """Take the next frame of the video; what its people do, in pixels of that frame."""
+    @overload
+    def __call__(self, frames: Frame | NDArray[np.uint8]) -> Actions: ...
+    @overload
+    def __call__(self, frames: Sequence[Frame | NDArray[np.uint8]]) -> list[Actions]: ...
+    def __call__(
+        self, frames: Frame | NDArray[np.uint8] | Sequence[Frame | NDArray[np.uint8]]
+    ) -> Actions | list[Actions]:
+        """Take the next frame of the video (or each of several): what its people do, in pixels of it."""
+        if isinstance(frames, Frame | np.ndarray):
+            return self._next(frames)
+        return [self._next(frame) for frame in frames]
+
+    def _next(self, frame: Frame | NDArray[np.uint8]) -> Actions:
         if not isinstance(frame, Frame):
             frame = Frame(frame, self._index + 1)
         if frame.index < self._index or self._another_size(frame):

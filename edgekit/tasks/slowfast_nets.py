@@ -21,6 +21,8 @@ from edgekit.ops.roi_align import roi_align
 
 #: Picture pixels for one feature of the body: res5 is dilated, so it stays at 1/16 (AVA configurations).
 FEATURE_STRIDE = 16
+#: RoIAlign's cells a side.
+CELLS = 7
 FORMS = "slow and fast [1, 3, T, H, W], and boxes [N, 4] where it looks at people"
 
 
@@ -165,7 +167,7 @@ class Split(Net):
         self.head = head
         self._features = [_pick(body.outputs, word, 4).name for word in ("slow", "fast")]
         self._rois = [_pick(head.inputs, word, 4) for word in ("slow", "fast")]
-        self._cells = self._rois[0].shape[2] or 7
+        self._cells = self._rois[0].shape[2] or CELLS
         self._scores, self.classes = _scores(head)
         channels = [
             (_pick(body.outputs, w, 4).shape[1], r.shape[1])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from edgekit.engine import Engine, Shape, ShapeRanges, open_engine
+from edgekit.engine import Engine, Shape, ShapeRanges, TensorSpec, open_engine
+from edgekit.errors import InputError
 from edgekit.files import atomic_write, data_dir, sha256
+from edgekit.tasks.slowfast_nets import CELLS
 
 #: A file of the shelf, an ONNX file or a plan; or body and head as two.
 Model = str | Path | tuple[str | Path, str | Path]
@@ -56,7 +60,9 @@ def open_networks(
 
 
 def split_files(path: Path) -> tuple[Path, Path] | None:
-    """Body and head of a whole ONNX file, made where they are not there yet; None: it has no RoIAlign.
+    """Body and head of a whole ONNX file, made where they are not there yet.
+
+    None where it has no RoIAlign, or one with other settings than SlowFast's: such a file is run as it is.
 
     Raises:
         InputError: it is no ONNX file, or cannot be split.
@@ -66,7 +72,8 @@ def split_files(path: Path) -> tuple[Path, Path] | None:
     from edgekit.engine.onnx_file import external_digests, load_model
 
     model = load_model(path)
-    if not any(node.op_type == "RoiAlign" for node in model.graph.node):
+    rois = [node for node in model.graph.node if node.op_type == "RoiAlign"]
+    if not rois or any(not _usual(node) for node in rois):
         return None
     content = "".join([sha256(path), *sorted(external_digests(path).values()), str(SPLIT)])
     name = f"{path.stem}.{hashlib.sha256(content.encode()).hexdigest()[:12]}"
@@ -80,6 +87,16 @@ def split_files(path: Path) -> tuple[Path, Path] | None:
             with atomic_write(file) as scratch:
                 onnx.save(part, scratch)
     return body, head
+
+
+def _usual(node: Any) -> bool:
+    """This RoiAlign does what `roi_align` does with its defaults."""
+    from edgekit.engine.roi_forms import RoiForm, form_of
+
+    try:
+        return form_of(node) == RoiForm()
+    except InputError:
+        return False
 
 
 def plan_shapes(
@@ -102,18 +119,20 @@ def plan_shapes(
     for spec in model_inputs(model):
         if None not in spec.shape:
             continue
-        filled = _filled(spec, notes, size, short_side)
-        low, best, most = ((n if spec.shape[0] is None else filled[0], *filled[1:]) for n in PEOPLE)
-        if len(spec.shape) == 5:
-            low = best = most = filled
+        shape = filled(spec, notes, size, short_side)
+        rows = PEOPLE if spec.shape[0] is None and len(spec.shape) != 5 else shape[:1] * 3
+        low, best, most = ((n, *shape[1:]) for n in rows)
         ranges[spec.name] = (low, best, most)
     return ranges or None
 
 
-def _filled(spec: Any, notes: dict[str, str], size: tuple[int, int] | None, short_side: int | None) -> Shape:
-    """The shape of an input with one row, its open axes as settings and notes have them."""
-    import json
-
+def filled(
+    spec: TensorSpec,
+    notes: Mapping[str, str],
+    size: tuple[int, int] | None = None,
+    short_side: int | None = None,
+) -> Shape:
+    """The shape of an input with one row: open axes as settings and notes have them, a picture 16:9."""
     if len(spec.shape) == 5:
         frames = int(notes.get("frames", 32))
         if "slow" in spec.name.lower():
@@ -122,5 +141,5 @@ def _filled(spec: Any, notes: dict[str, str], size: tuple[int, int] | None, shor
         high, wide = size or json.loads(notes.get("imgsz", "null")) or (side, side * 16 // 9)
         usual: Shape = (1, 3, frames, high, wide)
     else:
-        usual = (1, 4) if len(spec.shape) == 2 else (1, 1, 7, 7)
+        usual = (1, 4) if len(spec.shape) == 2 else (1, 1, CELLS, CELLS)
     return tuple(u if n is None else n for u, n in zip(usual, spec.shape, strict=True))

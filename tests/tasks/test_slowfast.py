@@ -27,11 +27,17 @@ from action_nets import (
 from numpy.typing import NDArray
 
 from edgekit.engine import open_engine
+from edgekit.engine.roi_forms import rois_as_grid
 from edgekit.errors import EdgekitError, InputError
+from edgekit.files import engines_dir
 from edgekit.results import Actions, Frame
 from edgekit.run import Session
 from edgekit.tasks.slowfast import SlowFast, open_slowfast
-from edgekit.tasks.slowfast_nets import Split
+from edgekit.tasks.slowfast_nets import Split, Whole
+from edgekit.tasks.slowfast_open import split_files
+from edgekit.tasks.track import Track
+from edgekit.tasks.yolo import open_yolo
+from edgekit.tracking import ByteTrack
 
 RNG = np.random.default_rng(7)
 SPAN, MIDDLE = 8, 4
@@ -239,6 +245,62 @@ def test_stride_and_threshold_may_change_on_the_way(pair: tuple) -> None:
 
 
 # networks of other forms
+
+
+@pytest.mark.parametrize("form", ["whole", "grid", "pair"])
+def test_every_form_of_a_file_gives_the_same(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_ENGINES", str(engines(tmp_path)))
+    size = (32, 42)
+    whole = whole_net()
+    files = {
+        "whole": lambda: save(whole, tmp_path / "whole.onnx"),
+        "grid": lambda: save(rois_as_grid(whole_net(size=size), size), tmp_path / "grid.onnx"),
+        "pair": lambda: [save(net, tmp_path / f"{i}.onnx") for i, net in enumerate(split_nets())],
+    }
+    frames = video(20)
+    track = Track(open_yolo("edgekit-person", backend="onnxruntime-cpu"), ByteTrack())
+    with open_slowfast(files[form](), backend="onnxruntime-cpu", detector=track) as task:
+        task.tracks, real = Followed(walkers), task.tracks
+        same([task(frame) for frame in frames], plain(frames, walkers, 2, 0.5))
+        assert isinstance(task.net, Whole if form == "grid" else Split)
+        task.tracks = real
+
+
+def test_a_whole_file_is_split_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_ENGINES", str(engines(tmp_path)))
+    path = save(whole_net(), tmp_path / "net.onnx")
+    made = split_files(path)
+    assert made is not None
+    assert [part.name.split(".", 2)[2] for part in made] == ["body.onnx", "head.onnx"]
+    before = [part.stat().st_mtime_ns for part in made]
+    assert split_files(path) == made
+    assert [part.stat().st_mtime_ns for part in made] == before
+    assert all({p.key: p.value for p in onnx.load(part).metadata_props} == NOTES for part in made)
+    other = split_files(save(whole_net(classes=4), path))
+    assert other is not None
+    assert other[0] != made[0]
+    assert split_files(save(clip_net(), path)) is None
+
+
+def test_another_roi_align_is_not_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_ENGINES", str(engines(tmp_path)))
+    net = whole_net()
+    for node in net.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "sampling_ratio":
+                attribute.i = 2
+    assert split_files(save(net, tmp_path / "net.onnx")) is None
+
+
+def engines(folder: Path) -> Path:
+    """A shelf of its own, where split files may be written."""
+    shelf = folder / "shelf"
+    shelf.mkdir()
+    for name in ("models.toml", "edgekit-person.onnx"):
+        (shelf / name).symlink_to(engines_dir() / name)
+    return shelf
 
 
 def test_a_network_for_whole_clips_needs_no_people(tmp_path: Path) -> None:

@@ -52,19 +52,19 @@ def value(name: str, *shape: Any) -> Any:
 
 
 def _body() -> tuple[list, dict[str, NDArray]]:
-    """Mean over time and over cells of 16×16: slow keeps red and green, fast has blue besides."""
-    nodes, constants = [], {"two": np.array([2], np.int64)}
-    for path, channels in (("slow", 2), ("fast", 3)):
-        weights = np.eye(3, dtype=np.float32)[:channels].reshape(channels, 3, 1, 1, 1)
-        constants[f"{path}_weights"] = weights
+    """Mean over time and over cells of 16×16; the slow path sees the fast one besides, as SlowFast's does."""
+    nodes, constants = [], {}
+    for path, weight in (("slow", 0.5), ("fast", 1.0)):
+        constants[f"{path}_weights"] = weight * np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1, 1)
         nodes += [
             helper.make_node("Conv", [path, f"{path}_weights"], [f"{path}_colours"]),
             helper.make_node("ReduceMean", [f"{path}_colours"], [f"{path}_mean"], axes=[2], keepdims=0),
-            helper.make_node(
-                "AveragePool", [f"{path}_mean"], [f"{path}_features"], kernel_shape=[16, 16], strides=[16, 16]
-            ),
         ]
-    del constants["two"]
+    nodes.append(helper.make_node("Mul", ["slow_mean", "fast_mean"], ["slow_fused"]))
+    nodes += [
+        helper.make_node("AveragePool", [mean], [f"{path}_features"], kernel_shape=[16, 16], strides=[16, 16])
+        for path, mean in (("slow", "slow_fused"), ("fast", "fast_mean"))
+    ]
     return nodes, constants
 
 
@@ -81,7 +81,7 @@ def _head(classes: int) -> tuple[list, dict[str, NDArray]]:
         helper.make_node("Gemm", ["flat", "matrix", "bias"], ["logits"]),
         helper.make_node("Sigmoid", ["logits"], ["scores"]),
     ]
-    matrix = rng.normal(size=(5, classes)).astype(np.float32)
+    matrix = rng.normal(size=(6, classes)).astype(np.float32)
     return nodes, {"matrix": matrix, "bias": np.zeros(classes, np.float32)}
 
 
@@ -91,14 +91,18 @@ def split_nets(
     """Body and head as two models; `rows`: the head's first axis."""
     nodes, constants = _body()
     clips = [value("slow", 1, 3, 2, "height", "width"), value("fast", 1, 3, 4, "height", "width")]
-    features = [value("slow_features", 1, 2, "h", "w"), value("fast_features", 1, 3, "h", "w")]
+    features = [value("slow_features", 1, 3, "h", "w"), value("fast_features", 1, 3, "h", "w")]
     body = make(nodes, clips, features, constants, notes)
     nodes, constants = _head(classes)
-    rois = [value("slow_rois", rows, 2, 7, 7), value("fast_rois", rows, 3, 7, 7)]
+    rois = [value("slow_rois", rows, 3, 7, 7), value("fast_rois", rows, 3, 7, 7)]
     return body, make(nodes, rois, [value("scores", rows, classes)], constants, notes)
 
 
-def whole_net(notes: Mapping[str, str] = NOTES, classes: int = 3) -> onnx.ModelProto:
+def whole_net(
+    notes: Mapping[str, str] = NOTES,
+    classes: int = 3,
+    size: tuple[int | str, int | str] = ("height", "width"),
+) -> onnx.ModelProto:
     """The same network as one graph."""
     body, body_constants = _body()
     head, head_constants = _head(classes)
@@ -122,7 +126,7 @@ def whole_net(notes: Mapping[str, str] = NOTES, classes: int = 3) -> onnx.ModelP
             for path in ("slow", "fast")
         ),
     ]
-    inputs = [value("slow", 1, 3, 2, "height", "width"), value("fast", 1, 3, 4, "height", "width")]
+    inputs = [value("slow", 1, 3, 2, *size), value("fast", 1, 3, 4, *size)]
     return make(
         [*body, *middle, *head],
         [*inputs, value("boxes", "people", 4)],
@@ -137,7 +141,6 @@ def clip_net(notes: Mapping[str, str] = NOTES) -> onnx.ModelProto:
     nodes, constants = _body()
     nodes += [
         helper.make_node("ReduceMean", ["fast_mean"], ["colours"], axes=[2, 3], keepdims=0),
-        helper.make_node("ReduceMean", ["slow_mean"], ["unused"], axes=[2, 3], keepdims=0),
         helper.make_node("Softmax", ["colours"], ["scores"], axis=1),
     ]
     nodes = [node for node in nodes if node.op_type != "AveragePool"]

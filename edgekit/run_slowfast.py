@@ -1,0 +1,125 @@
+"""`edgekit run slowfast`: source → detector → tracker → SlowFast; a folder of videos one after the other."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.errors import EdgekitError, InputError
+from edgekit.run_cli import MODEL, _common, _count, _run, _share
+from edgekit.run_track import TRACKERS
+
+if TYPE_CHECKING:
+    from edgekit.tasks.slowfast import SlowFast
+
+#: Endings of video files; a folder that holds one is taken for a folder of videos, not of pictures.
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
+
+
+def add_slowfast(tasks: Any) -> None:
+    """Add `slowfast` to the tasks of `run`."""
+    parser = tasks.add_parser("slowfast", help="what the people of a video do: tracks and SlowFast")
+    _common(parser)
+    parser.add_argument("--model", default="edgekit-slowfast", help=MODEL)
+    parser.add_argument("--head", help="the network's head, where --model is its body alone")
+    parser.add_argument("--detector", default="edgekit-person", help="what finds the people: any YOLO")
+    parser.add_argument("--tracker", choices=TRACKERS, default="bytetrack", help="default: bytetrack")
+    parser.add_argument("--appearance", metavar="FILE", help="of deepsort: a network, or histogram (default)")
+    parser.add_argument("--threshold", type=_share, help="lowest score shown (default: the model's, 0.3)")
+    parser.add_argument(
+        "--stride", "--every", type=_count, metavar="N", help="frames from one window to the next (2)"
+    )
+    parser.add_argument("--span", type=_count, metavar="N", help="frames that a window covers (64)")
+    parser.add_argument(
+        "--short-side", type=_count, metavar="PIXELS", help="of the network's picture (the model's, 256)"
+    )
+    parser.add_argument(
+        "--cold",
+        choices=("wait", "pad"),
+        default="wait",
+        help="before the first window is full: say nothing, or repeat the first frame (default: wait)",
+    )
+    parser.add_argument(
+        "--smooth",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="average each person's scores over time (default: yes)",
+    )
+    parser.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="hold the picture until the network is done (default: for files, not for live sources)",
+    )
+    parser.set_defaults(run=run_slowfast)
+
+
+def run_slowfast(args: argparse.Namespace) -> int:
+    """Run SlowFast over a source, or over each video of a folder; returns the exit code."""
+    videos = folder_videos(args.source)
+    return _run_each(args, videos) if videos else _run(args, lambda: open_asked(args))
+
+
+def open_asked(args: argparse.Namespace) -> SlowFast:
+    """The task that the arguments ask for."""
+    from edgekit.tasks.slowfast import open_slowfast
+
+    if args.appearance is not None and args.tracker != "deepsort":
+        raise InputError(f"--appearance is of --tracker deepsort; this one is {args.tracker}.")
+    return open_slowfast(
+        args.model if args.head is None else (args.model, args.head),
+        args.precision,
+        args.backend,
+        detector=args.detector,
+        tracker=args.tracker,
+        tracking={} if args.appearance is None else {"appearance": args.appearance},
+        threshold=args.threshold,
+        stride=args.stride,
+        span=args.span,
+        short_side=args.short_side,
+        smooth=args.smooth,
+        cold=args.cold,
+        wait=args.wait,
+    )
+
+
+def folder_videos(source: str) -> list[Path]:
+    """The videos of the folder `source`, by name; [] where it is none or holds none."""
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in VIDEOS and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def _run_each(args: argparse.Namespace, videos: list[Path]) -> int:
+    """One video after the other with the same networks, each into a folder of its own.
+
+    A video that fails is named, and the others go on. Returns 1 if one failed, else the highest code.
+    """
+    base = args.out or Path("out") / args.task
+    stems = [video.stem for video in videos]
+    codes, failed = [0], []
+    with open_asked(args) as task:
+        for number, video in enumerate(videos, 1):
+            if not args.quiet:
+                sys.stderr.write(f"[{number}/{len(videos)}] {video.name}\n")
+            own = video.stem if stems.count(video.stem) == 1 else video.name
+            one = argparse.Namespace(**{**vars(args), "source": str(video), "out": base / own})
+            task.reset()
+            try:
+                codes.append(_run(one, lambda: nullcontext(task)))
+            except EdgekitError as error:
+                failed.append(video.name)
+                sys.stderr.write(f"edgekit: {video.name}: {error}\n")
+            if codes[-1] == 130:
+                break
+    if failed:
+        sys.stderr.write(f"edgekit: {len(failed)} of {len(videos)} videos failed: {', '.join(failed)}\n")
+    return 130 if 130 in codes else 1 if failed else max(codes)
