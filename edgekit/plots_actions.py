@@ -17,6 +17,8 @@ from edgekit.plots import COLOURS
 
 #: Pixels of a frame's height in a film strip, and of the black with its holes above and below.
 FRAME_HEIGHT, MARGIN = 160, 20
+#: So much larger are the frames of the slow film shown.
+SLOW_LARGER = 1.4
 
 
 def cut_out(
@@ -54,14 +56,17 @@ def _strip(pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], in
 
 
 def film_strips(
-    fast: Sequence[NDArray[np.uint8]], taken: Sequence[int], rows: int = 2, width: float = 13.0
+    fast: Sequence[NDArray[np.uint8]],
+    taken: Sequence[int] | NDArray[np.integer],
+    across: int = 16,
+    width: float = 13.0,
 ) -> NDArray[np.object_]:
     """What the two pathways of SlowFast see of one window, as two films: few frames above, many below.
 
     Args:
         fast: the frames of the fast pathway, uint8 [H, W, 3] BGR, oldest first.
         taken: numbers of those that the slow pathway sees too; framed in the fast film.
-        rows: in which the fast film is shown.
+        across: frames in a row of the fast film.
         width: of the figure, in inches.
 
     Returns:
@@ -70,11 +75,12 @@ def film_strips(
     import matplotlib.pyplot as plt
     from matplotlib.patches import Rectangle
 
-    many = -(-len(fast) // rows)
-    parts = [list(taken)] + [list(range(k, min(k + many, len(fast)))) for k in range(0, len(fast), many)]
+    many, slow = min(across, len(fast)), [int(number) for number in taken]
+    parts = [slow] + [list(range(k, min(k + many, len(fast)))) for k in range(0, len(fast), many)]
     films = [_strip([fast[number] for number in part]) for part in parts]
-    # A last row that is short is not blown up: all rows are as wide as full ones.
-    full = [step * (many if row else len(taken)) for row, (_, step) in enumerate(films)]
+    # Each row is a full one, so that a short last one is not blown up.
+    full = [step * many / (1 if row else SLOW_LARGER) for row, (_, step) in enumerate(films)]
+    full[0] = max(full[0], films[0][0].shape[1])
     heights = [width * film.shape[0] / wide for (film, _), wide in zip(films, full, strict=True)]
     size = (width, sum(heights) + 0.75)
     axes = plt.subplots(len(parts), 1, figsize=size, height_ratios=heights, layout="constrained")[1]
@@ -84,13 +90,13 @@ def film_strips(
         axis.axis("off")
         for place, number in enumerate(part):
             corner = place * step + 1, MARGIN - 1
-            if row > 0 and number in set(taken):
+            if row > 0 and number in slow:
                 size = step - 2, FRAME_HEIGHT + 1
                 axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=COLOURS[0], linewidth=2.5))
             box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1}
             at = corner[0] + 5, corner[1] + 6
             axis.text(*at, str(number), fontsize=7, color="white", va="top", bbox=box)
-    axes[0].set_title(f"slow: {len(taken)} frames", fontsize=11, loc="left")
+    axes[0].set_title(f"slow: {len(slow)} frames", fontsize=11, loc="left")
     axes[1].set_title(f"fast: {len(fast)} frames; slow's are framed", fontsize=11, loc="left")
     return np.asarray(axes)
 

@@ -40,7 +40,7 @@ def test_a_cut_out_is_the_same_in_each_picture_and_inside() -> None:
 
 def test_film_strips_show_each_frame_where_it_belongs() -> None:
     frames = [np.full((20, 10, 3), 40 + 10 * k, np.uint8) for k in range(10)]
-    axes = plots_actions.film_strips(frames, [0, 4, 9], rows=2)
+    axes = plots_actions.film_strips(frames, [0, 4, 9], across=5)
     assert len(axes) == 3
     words = [[text.get_text() for text in axis.texts] for axis in axes]
     assert words == [["0", "4", "9"], list("01234"), list("56789")]
@@ -56,7 +56,8 @@ def test_film_strips_show_each_frame_where_it_belongs() -> None:
 
 def test_a_short_last_row_is_not_blown_up() -> None:
     frames = [np.zeros((20, 10, 3), np.uint8)] * 7
-    axes = plots_actions.film_strips(frames, [0, 6], rows=2)
+    axes = plots_actions.film_strips(frames, [0, 6], across=4)
+    assert len(axes) == 3
     assert axes[1].get_xlim() == axes[2].get_xlim()
     assert axes[1].get_images()[0].get_array().shape[1] > axes[2].get_images()[0].get_array().shape[1]
 
