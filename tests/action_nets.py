@@ -102,6 +102,7 @@ def whole_net(
     notes: Mapping[str, str] = NOTES,
     classes: int = 3,
     size: tuple[int | str, int | str] = ("height", "width"),
+    aligned: bool = False,
 ) -> onnx.ModelProto:
     """The same network as one graph."""
     body, body_constants = _body()
@@ -117,7 +118,7 @@ def whole_net(
                 "RoiAlign",
                 [f"{path}_features", "boxes", "rows"],
                 [f"{path}_rois"],
-                coordinate_transformation_mode="output_half_pixel",
+                coordinate_transformation_mode="half_pixel" if aligned else "output_half_pixel",
                 output_height=7,
                 output_width=7,
                 sampling_ratio=0,

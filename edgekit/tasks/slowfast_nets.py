@@ -168,6 +168,7 @@ class Split(Net):
         self._features = [_pick(body.outputs, word, 4).name for word in ("slow", "fast")]
         self._rois = [_pick(head.inputs, word, 4) for word in ("slow", "fast")]
         self._cells = self._rois[0].shape[2] or CELLS
+        self._aligned = {**head.metadata, **body.metadata}.get("aligned", "false") == "true"
         self._scores, self.classes = _scores(head)
         channels = [
             (_pick(body.outputs, w, 4).shape[1], r.shape[1])
@@ -185,7 +186,11 @@ class Split(Net):
         seen = time.perf_counter()
         rois = {
             spec.name: roi_align(
-                features[name], boxes, output_size=self._cells, spatial_scale=1 / FEATURE_STRIDE
+                features[name],
+                boxes,
+                output_size=self._cells,
+                spatial_scale=1 / FEATURE_STRIDE,
+                aligned=self._aligned,
             )
             for spec, name in zip(self._rois, self._features, strict=True)
         }

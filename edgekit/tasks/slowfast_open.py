@@ -70,6 +70,7 @@ def split_files(path: Path) -> tuple[Path, Path] | None:
     import onnx
 
     from edgekit.engine.onnx_file import external_digests, load_model
+    from edgekit.engine.roi_forms import form_of, split_at_rois
 
     model = load_model(path)
     rois = [node for node in model.graph.node if node.op_type == "RoiAlign"]
@@ -79,24 +80,24 @@ def split_files(path: Path) -> tuple[Path, Path] | None:
     name = f"{path.stem}.{hashlib.sha256(content.encode()).hexdigest()[:12]}"
     body, head = (data_dir() / "built" / "split" / f"{name}.{part}.onnx" for part in ("body", "head"))
     if not (body.is_file() and head.is_file()):
-        from edgekit.engine.roi_forms import split_at_rois
-
+        notes = {note.key: note.value for note in model.metadata_props}
+        notes["aligned"] = json.dumps(form_of(rois[0]).aligned)
         for part, file in zip(split_at_rois(model), (body, head), strict=True):
-            if not part.metadata_props:
-                part.metadata_props.extend(model.metadata_props)
+            onnx.helper.set_model_props(part, notes)
             with atomic_write(file) as scratch:
                 onnx.save(part, scratch)
     return body, head
 
 
 def _usual(node: Any) -> bool:
-    """This RoiAlign does what `roi_align` does with its defaults."""
+    """This RoiAlign does what `roi_align` does with its defaults, `aligned` either way."""
     from edgekit.engine.roi_forms import RoiForm, form_of
 
     try:
-        return form_of(node) == RoiForm()
+        form = form_of(node)
     except InputError:
         return False
+    return form == RoiForm(aligned=form.aligned)
 
 
 def plan_shapes(

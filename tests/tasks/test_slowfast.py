@@ -34,7 +34,7 @@ from edgekit.results import Actions, Frame
 from edgekit.run import Session
 from edgekit.tasks.slowfast import SlowFast, open_slowfast
 from edgekit.tasks.slowfast_nets import Split, Whole
-from edgekit.tasks.slowfast_open import split_files
+from edgekit.tasks.slowfast_open import open_networks, split_files
 from edgekit.tasks.track import Track
 from edgekit.tasks.yolo import open_yolo
 from edgekit.tracking import ByteTrack
@@ -277,11 +277,31 @@ def test_a_whole_file_is_split_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     before = [part.stat().st_mtime_ns for part in made]
     assert split_files(path) == made
     assert [part.stat().st_mtime_ns for part in made] == before
-    assert all({p.key: p.value for p in onnx.load(part).metadata_props} == NOTES for part in made)
+    assert all(
+        {p.key: p.value for p in onnx.load(part).metadata_props} == {**NOTES, "aligned": "false"}
+        for part in made
+    )
     other = split_files(save(whole_net(classes=4), path))
     assert other is not None
     assert other[0] != made[0]
     assert split_files(save(clip_net(), path)) is None
+
+
+def test_a_split_network_keeps_the_form_of_its_roi_align(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_ENGINES", str(engines(tmp_path)))
+    clip = RNG.normal(size=(1, 3, 4, 64, 96)).astype(np.float32)
+    feeds = {"slow": clip[:, :, :2], "fast": clip, "boxes": np.array([[3.0, 9, 70, 60]], np.float32)}
+    scores = []
+    for aligned in (False, True):
+        path = save(whole_net(aligned=aligned), tmp_path / f"{aligned}.onnx")
+        body, head = open_networks(path, "fp32", "onnxruntime-cpu")
+        found = Split(body, head)(**feeds)  # type: ignore[arg-type]
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        np.testing.assert_allclose(found, session.run(None, feeds)[0], atol=1e-5)
+        scores.append(found)
+    assert np.abs(scores[0] - scores[1]).max() > 1e-3
 
 
 def test_another_roi_align_is_not_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
