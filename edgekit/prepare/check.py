@@ -90,12 +90,13 @@ def told(problems: Sequence[Problem], most: int = 3) -> list[str]:
         return ["nothing is wrong"]
     kinds: dict[tuple[Path, str], list[Problem]] = {}
     for problem in problems:
-        kinds.setdefault((problem.file, problem.kind), []).append(problem)
+        place = problem.file.parent if problem.file.suffix == ".jpg" else problem.file
+        kinds.setdefault((place, problem.kind), []).append(problem)
     lines = []
-    for alike in kinds.values():
+    for (place, _), alike in kinds.items():
         lines += [str(problem) for problem in alike[:most]]
         if len(alike) > most:
-            lines.append(f"{alike[0].file}: … and {len(alike) - most} more of this kind (--all names them)")
+            lines.append(f"{place}: … and {len(alike) - most} more of this kind (--all names them)")
     return [*lines, f"{len(problems)} problem{'s' * (len(problems) > 1)}"]
 
 

@@ -122,11 +122,14 @@ def extract(
         for image, times in pictures(clip.path, clip.start, clip.seconds, threads=threads, remarks=remarks):
             size = size if count else _size(image, cut.short_side)
             jpeg = _encode(image, size, cut.quality)
-            for index in range(count, count + times):
+            first = scratch / Path(picture_name(clip.name, count)).name
+            first.write_bytes(jpeg)
+            for index in range(count, count + times):  # a picture that stays stands on the disk once
                 name = Path(picture_name(clip.name, index)).name
-                (scratch / name).write_bytes(jpeg)
+                if index > count:
+                    _link(first, scratch / name)
                 if index % FPS == 0:
-                    _link(scratch / name, key_scratch / Path(picture_name(clip.name, index // FPS)).name)
+                    _link(first, key_scratch / Path(picture_name(clip.name, index // FPS)).name)
             count += times
             done(times)
         state_file(root, clip.name).unlink(missing_ok=True)
