@@ -13,6 +13,8 @@ ONCE_A_STRIDE = ("body", "roi", "head")
 LEAST_RUNS = 3
 #: How far the middle half of the body's times may spread, as a share of their median.
 STEADY = 0.5
+#: How much what nothing changed (people, tracks) may differ between the two runs.
+UNCHANGED = 1.4
 #: How far the prediction may lie off, as a share of what was measured.
 NEAR = 0.25
 #: How near it must be to a frequent mistake to be called that.
@@ -45,7 +47,8 @@ def latency_predicted(base: Stages, mine: Stages | None, ms: float | None) -> Ve
     if isinstance(ms, bool) or not isinstance(ms, int | float) or not ms > 0:
         return wrong(f"my_ms is {ms!r}; give a number of milliseconds, such as 42.0.")
     problem = _no_other_settings(base, mine) or _not_honest(base, "the first run")
-    if problem := problem or _not_honest(mine, "your run"):
+    problem = problem or _not_honest(mine, "your run") or _not_comparable(base, mine)
+    if problem:
         return wrong(problem)
     got = mean_ms(mine)
     if abs(ms - got) <= NEAR * got:
@@ -85,6 +88,16 @@ def _not_honest(run: Stages, whose: str) -> str:
         return (
             f"the middle half of the body's times in {whose} lies between {low:.0f} and {high:.0f} ms. "
             "Something else is busy: end it, and measure again."
+        )
+    return ""
+
+
+def _not_comparable(base: Stages, mine: Stages) -> str:
+    before, after = each_frame_ms(base), each_frame_ms(mine)
+    if max(before, after) > UNCHANGED * min(before, after):
+        return (
+            f"people and tracks, which you did not change, took {before:.1f} ms a frame in the first run and "
+            f"{after:.1f} in yours. The machine was busy in one of them: end other programs, and run both again."
         )
     return ""
 

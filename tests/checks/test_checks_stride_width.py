@@ -115,6 +115,12 @@ def test_a_first_run_that_proves_nothing() -> None:
     assert "body's times in the first run" in latency_predicted(jumping, MINE, 13.2).words
 
 
+def test_runs_on_a_machine_that_was_busier_once() -> None:
+    calm = run(16, (64, 80), {**USUAL, "body": 15.0, "detect": 5.0})
+    words = latency_predicted(BASE, calm, 13.2).words
+    assert "took 12.0 ms a frame in the first run and 7.0 in yours" in words
+
+
 def test_missing() -> None:
     assert latency_predicted(BASE, None, 13.2).head == "Not yet"
     assert latency_predicted(BASE, MINE, None).head == "Not yet"
