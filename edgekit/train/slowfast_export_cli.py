@@ -18,7 +18,7 @@ def add_parser(kinds: Any) -> None:
         "--form",
         choices=("whole", "split", "grid"),
         default="whole",
-        help="whole: one graph with RoiAlign; split: FILE-body.onnx and FILE-head.onnx, RoIAlign between them; "
+        help="whole: one graph with RoiAlign; split: FILE-body.onnx and FILE-head.onnx around RoIAlign; "
         "grid: one graph with GridSample, for TensorRT-RTX",
     )
     parser.add_argument(

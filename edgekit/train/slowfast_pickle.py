@@ -29,6 +29,7 @@ NAMES = {
     ("numpy", "dtype"): "dtype",
     ("collections", "OrderedDict"): "OrderedDict",
     ("_codecs", "encode"): "encode",  # how protocol 2 writes bytes
+    **{(module, "bytes"): "bytes" for module in ("builtins", "__builtin__")},  # and no bytes at all
 }
 #: Operations of pickle that build plain values, and the three that use a name.
 ALLOWED = """
@@ -121,6 +122,7 @@ CALLS: dict[str, Any] = {
     "dtype": lambda code, *rest: _Type(code),
     "OrderedDict": _ordered,
     "encode": _encode,
+    "bytes": lambda: b"",
 }
 
 
