@@ -44,7 +44,7 @@ def test_the_mean_as_on_paper() -> None:
     assert mean_ms(MINE) == pytest.approx(13.19, rel=0.01)
 
 
-@pytest.mark.parametrize("answer", [13.2, 11.0, 16, 15.9])
+@pytest.mark.parametrize("answer", [13.2, 11.0, 16, np.float32(15.9)])
 def test_right(answer: float) -> None:
     verdict = latency_predicted(BASE, MINE, answer)
     assert verdict, verdict
@@ -113,6 +113,13 @@ def test_a_first_run_that_proves_nothing() -> None:
     jumping = run(8, (128, 160))
     jumping.parts["body"][jumping.ran("body")[::2]] *= 3
     assert "body's times in the first run" in latency_predicted(jumping, MINE, 13.2).words
+
+
+def test_a_look_at_nobody_is_left_out() -> None:
+    empty_once = run(4, (64, 80), {**USUAL, "body": 15.0})
+    for part in ONCE:
+        empty_once.parts[part][23] = 0.0
+    assert latency_predicted(BASE, empty_once, 12 + 19 / 4)
 
 
 def test_runs_on_a_machine_that_was_busier_once() -> None:
