@@ -1,15 +1,21 @@
 """RoIAlign: the features under each box, on a grid of 7×7 cells (He et al., "Mask R-CNN", ICCV 2017).
 
-Each cell is the mean of bilinear samples. The weights of a sample are a product of one along x and one along
-y, and so are their means over a cell: two small matrices a box, Wy · F · Wxᵀ, do all of it exactly.
+Each cell is the mean of bilinear samples. The weight of a feature in a sample is a product of one along x and
+one along y, and so is that of its mean over a cell: one product of matrices a box does all of it, exactly.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
+
+#: Multiplications that OpenBLAS does on the thread that asks (its interface/gemm.c). Where other threads are
+#: busy, waiting for them takes longer than the work: larger products are cut into groups of channels.
+ALONE = 1 << 18
 
 
 def roi_align(
@@ -53,14 +59,22 @@ def roi_align(
         _weights(edges[:, axis], edges[:, axis + 2], size, output_size, sampling_ratio, aligned)
         for axis, size in ((0, width), (1, height))
     )
-    out = np.zeros((len(boxes), channels, output_size, output_size), np.float32)
-    last = np.ascontiguousarray(plane.transpose(1, 2, 0), np.float32)  # channels side by side, for BLAS
+    cells = output_size * output_size
+    out = np.zeros((len(boxes), channels, cells), np.float32)
     for row, (wx, wy) in enumerate(zip(across, down, strict=True)):
         columns, rows = _support(wx), _support(wy)
-        part = np.matmul(wx[:, columns], last[rows, columns])  # [rows, cells, C]
-        cells = wy[:, rows] @ part.reshape(len(part), output_size * channels)
-        out[row] = cells.reshape(output_size, output_size, channels).transpose(2, 0, 1)
-    return out
+        weights = wy[:, None, rows, None] * wx[None, :, None, columns]
+        touched = weights[0, 0].size
+        group = math.gcd(channels, _power_of_two(ALONE // max(1, touched * cells)))
+        under = plane[:, rows, columns].reshape(channels // group, group, touched)
+        into = out[row].reshape(channels // group, group, cells)
+        np.matmul(under.astype(np.float32, copy=False), weights.reshape(cells, touched).T, out=into)
+    return out.reshape(len(boxes), channels, output_size, output_size)
+
+
+def _power_of_two(most: int) -> int:
+    """The largest power of two that is not more, at least 1."""
+    return 1 << max(0, most.bit_length() - 1)
 
 
 def _weights(
