@@ -101,7 +101,7 @@ def film_strips(
     return np.asarray(axes)
 
 
-def windows(ends: Sequence[int] | NDArray[np.integer], span: int, most: int = 6, width: float = 8.0) -> Any:
+def windows(ends: Sequence[int] | NDArray[np.integer], span: int, most: int = 8, width: float = 8.0) -> Any:
     """Which frames each look at the actions covers, and the middle one, whose people it asks about.
 
     Args:
