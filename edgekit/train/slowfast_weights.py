@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -163,17 +164,25 @@ def _bare(state: Any, file: str) -> dict[str, Tensor]:
     return {name.removeprefix("module.") if wrapped else name: value for name, value in state.items()}
 
 
-def fitted(state: Mapping[str, Tensor], network: SlowFast, file: str) -> dict[str, Tensor]:
-    """`state` in the shapes of `network`: Caffe2 leaves trailing ones and batch norms' counters out."""
+@cache
+def shapes_of(config: SFConfig) -> dict[str, torch.Size]:
+    """Of the parameters and buffers of a network, by name."""
+    with torch.device("meta"):
+        network = SlowFast(config)
+    return {name: value.shape for name, value in network.state_dict().items()}
+
+
+def fitted(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """`state` in these shapes: Caffe2 leaves trailing ones and batch norms' counters out."""
     made = dict(state)
-    for name, own in network.state_dict().items():
+    for name, own in shapes.items():
         if name not in made:
             if name.endswith("num_batches_tracked"):
                 made[name] = torch.zeros((), dtype=torch.long)
             continue
         shape = made[name].shape
-        if shape != own.shape and shape == own.shape[: len(shape)] and set(own.shape[len(shape) :]) == {1}:
-            made[name] = made[name].reshape(own.shape)
+        if shape != own and shape == own[: len(shape)] and set(own[len(shape) :]) == {1}:
+            made[name] = made[name].reshape(own)
     return made
 
 
@@ -191,12 +200,10 @@ def find_config(state: Mapping[str, Tensor], file: str) -> tuple[str, SFConfig]:
         raise InputError(f"{file} has no head.projection.weight: it is no SlowFast with a head.")
     classes = int(head.shape[0])
     for name, config in sorted(CONFIGS.items(), key=lambda item: item[1].classes != classes):
-        with torch.device("meta"):
-            network = SlowFast(config, classes=classes)
-        own = {key: value.shape for key, value in network.state_dict().items()}
-        given = {key: value.shape for key, value in fitted(state, network, file).items()}
-        if own == given:
-            return name, network.config
+        own = shapes_of(config)
+        own = {n: torch.Size((classes, *s[1:])) if n.startswith("head.") else s for n, s in own.items()}
+        if own == {n: value.shape for n, value in fitted(state, own).items()}:
+            return name, replace(config, classes=classes)
     raise InputError(
         f"{file} fits none of the SlowFast configurations {', '.join(CONFIGS)}: name the nearest with "
         "--config to see what differs."
@@ -258,9 +265,7 @@ def load_slowfast(path: Path | str, config: SFConfig | str | None = None) -> Loa
         made = config_named(config) if isinstance(config, str) else config
         head = found.state.get("head.projection.weight")
         made = replace(made, classes=int(head.shape[0])) if head is not None else made
-    with torch.device("meta"):
-        shapes = SlowFast(made)
-    network = load_by_name(lambda: SlowFast(made), fitted(found.state, shapes, file), file)
+    network = load_by_name(lambda: SlowFast(made), fitted(found.state, shapes_of(made)), file)
     return Loaded(network, found.names, found.notes, found.size or made.size)
 
 
@@ -274,15 +279,14 @@ def start_from(network: SlowFast, path: Path | str) -> list[str]:
         InputError: anything but the head differs.
     """
     file, found = Path(path).name, read_weights(path)
-    own, state = network.state_dict(), fitted(found.state, network, Path(path).name)
+    own = network.state_dict()
+    state = fitted(found.state, {name: value.shape for name, value in own.items()})
     kept = [
         name
         for name, value in own.items()
         if name.startswith("head.") and (name not in state or state[name].shape != value.shape)
     ]
     state.update({name: own[name] for name in kept})
-    with torch.device("meta"):
-        make = SlowFast(network.config)
-    loaded = load_by_name(lambda: make, state, file)
+    loaded = load_by_name(lambda: SlowFast(network.config), state, file)
     network.load_state_dict(loaded.state_dict())
     return kept

@@ -20,7 +20,8 @@ import types
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "train"), str(Path(__file__).parents[2])]
+sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 from slowfast_fill import BOXES, CLIP, blob_names, clip, digest, fill, numbers

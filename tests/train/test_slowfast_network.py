@@ -171,10 +171,11 @@ def test_a_new_network_starts_as_upstreams_does() -> None:
 
 
 def test_the_boards_network_is_small() -> None:
-    with torch.device("meta"):
-        counts = {name: sum(p.numel() for p in SlowFast(name).parameters()) for name in CONFIGS}
-    assert counts["board"] <= 6e6
-    assert counts["board-small"] < counts["board"] < counts["ava-32x2-r50"] < counts["ava-32x2-r101"]
+    counts = {}
+    for name in ("board-small", "board"):
+        with torch.device("meta"):
+            counts[name] = sum(p.numel() for p in SlowFast(name).parameters())
+    assert counts["board-small"] < counts["board"] <= 6e6
 
 
 def test_settings_that_make_no_sense() -> None:
