@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from edgekit.plots import COLOURS
 from edgekit.results import Actions, Tracks
 
+#: Rows that are named; of more, only every second, third … is.
+MOST_NAMED = 20
 #: Frame after frame, who is where.
 History = Sequence[Tracks | Actions]
 
@@ -92,7 +94,8 @@ def track_times(axis: Any, history: History, first: int = 0) -> Any:
         runs = np.split(moments, np.flatnonzero(np.diff(moments) > 1) + 1)
         spans = [(first + int(run[0]), len(run)) for run in runs]
         axis.broken_barh(spans, (row - 0.35, 0.7), color=[COLOURS[number % len(COLOURS)]])
-    axis.set_yticks(range(len(seen)), [f"#{number}" for number in sorted(seen)])
+    every = -(-len(seen) // MOST_NAMED) or 1
+    axis.set_yticks(range(0, len(seen), every), [f"#{number}" for number in sorted(seen)[::every]])
     axis.set_xlim(first, first + max(1, len(history)))
     axis.set_xlabel("frame")
     axis.invert_yaxis()

@@ -68,6 +68,14 @@ def test_a_lost_track_has_a_gap(axis: Any) -> None:
     assert axis.get_ylim()[0] > axis.get_ylim()[1], "the first one on top"
 
 
+def test_of_a_crowd_not_each_row_is_named(axis: Any) -> None:
+    plots_tracks.track_times(axis, [tracks(*((number, (0, 0, 5, 9)) for number in range(1, 42)))])
+    assert len(axis.collections) == 41
+    words = [label.get_text() for label in axis.get_yticklabels()]
+    assert words[:3] == ["#1", "#4", "#7"]
+    assert axis.get_yticks().tolist()[:3] == [0, 3, 6]
+
+
 def test_both_pictures_of_tracks_and_all_of_a_way() -> None:
     over, when = plots_tracks.tracks(np.zeros((80, 120, 3), np.uint8), HISTORY, first=100)
     assert len(over.lines) == len(when.collections) == 2
