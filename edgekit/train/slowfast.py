@@ -22,10 +22,11 @@ from edgekit.errors import InputError
 from edgekit.files import atomic_write
 from edgekit.train.ava_data import AvaSet, Clips, Look, Order, collate, read_ava, truth_rows
 from edgekit.train.ava_map import AvaRows
-from edgekit.train.loop import load_checkpoint, save_checkpoint
+from edgekit.train.loop import save_checkpoint
 from edgekit.train.pose_curves import plot_curves
 from edgekit.train.slowfast_module import SlowFastModule, SlowFastSettings
 from edgekit.train.slowfast_network import SFConfig, SlowFast, config_named
+from edgekit.train.slowfast_start import begin_with
 
 RESUME = "last.ckpt"
 Report = Callable[[str], None]
@@ -38,12 +39,15 @@ def train_slowfast(
     *,
     settings: SlowFastSettings | None = None,
     look: dict[str, Any] | None = None,
+    span: int | None = None,
+    short_side: int | None = None,
     boxes: str = "truth",
     held_boxes: str = "truth",
     fps: int = 30,
     start: Path | str | None = None,
     resume: Path | str | None = None,
     validate: bool = True,
+    check_every: int = 1,
     cache: bool = False,
     workers: int = 2,
     device: str | None = None,
@@ -62,13 +66,13 @@ def train_slowfast(
     Args:
         data: folder in AVA's layout (`edgekit prepare ava`).
         config: name of a configuration or one; its classes become those of the action list.
+        span, short_side: instead of the configuration's.
         look: what differs from `ava_data.Look`'s defaults.
         boxes, held_boxes: "truth", "found" or "both", as of `ava_data.read_ava`.
         fps: pictures a second of the frame lists.
-        start: weights to begin with: an official .pkl, a checkpoint of this training or an ONNX export of
-            it; a head for other classes begins anew.
+        start: weights to begin with, as of `slowfast_start.begin_with`.
         resume: last.ckpt of an unfinished run.
-        validate: score the split "val" after each epoch.
+        validate: score the split "val", after every `check_every` epochs.
         cache: keep all pictures decoded in memory.
         precision: of Lightning; default "bf16-mixed" on a GPU, "32-true" on the CPU.
         seconds, stop: end after this time or this many epochs, to be resumed.
@@ -96,7 +100,7 @@ def train_slowfast(
     lightning.seed_everything(s.seed, verbose=False)
     network = SlowFast(config)
     if start is not None and resume is None:
-        report(begin_with(network, Path(start)))
+        report(begin_with(network, start))
     rank = int(trainer_rank(devices))
     order = Order(taught, s.seed, s.balance, rank, devices)
     batches = len(order) // s.batch
@@ -114,6 +118,7 @@ def train_slowfast(
         resume=resume,
         seconds=seconds,
         stop=stop,
+        check_every=check_every,
         progress=progress,
     )
     if module.global_rank == 0:
@@ -137,42 +142,6 @@ def trainer_rank(devices: int) -> int:
     import os
 
     return int(os.environ.get("LOCAL_RANK", 0)) if devices > 1 else 0
-
-
-def begin_with(network: SlowFast, path: Path) -> str:
-    """Load weights by name; says what did not fit."""
-    if path.suffix == ".pkl":
-        from edgekit.train.slowfast_weights import read_pkl
-
-        found: dict[str, Any] = dict(read_pkl(path))
-    elif path.suffix == ".onnx":
-        found = onnx_weights(path)
-    else:
-        found = dict(load_checkpoint(path).get("weights", {}))
-    mine = network.state_dict()
-    fit = {
-        name: torch.as_tensor(np.asarray(value))
-        for name, value in found.items()
-        if name in mine and tuple(value.shape) == tuple(mine[name].shape)
-    }
-    wanted = [name for name in mine if not name.endswith("num_batches_tracked")]
-    missing = [name for name in wanted if name not in fit]
-    if len(missing) > len(wanted) // 2:
-        raise InputError(f"{path} has no weights of this network; --config must be that of the file.")
-    network.load_state_dict(fit, strict=False)
-    rest = f"; begun anew: {', '.join(missing)}" if missing else ""
-    return f"{len(fit)} tensors of {path.name}{rest}"
-
-
-def onnx_weights(path: Path) -> dict[str, Any]:
-    """Initializers of an ONNX file by name."""
-    import onnx
-
-    try:
-        graph = onnx.load(str(path)).graph
-    except Exception as error:
-        raise InputError(f"{path} is no ONNX file ({type(error).__name__}).") from error
-    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
 def label_rows(data: Path | str, split: str) -> AvaRows:
@@ -233,6 +202,7 @@ def fit(
     resume: Path | str | None,
     seconds: float | None,
     stop: int | None,
+    check_every: int,
     progress: bool,
 ) -> None:
     """Run Lightning's Trainer: DDP over several devices, a checkpoint each epoch."""
@@ -251,6 +221,7 @@ def fit(
             logger=CSVLogger(out, name="log"),
             callbacks=[keep, Clock(seconds, stop)],
             log_every_n_steps=1,
+            check_val_every_n_epoch=check_every,
             use_distributed_sampler=False,
             enable_progress_bar=progress,
             enable_model_summary=False,

@@ -38,6 +38,8 @@ def add_parser(kinds: Any) -> None:
         metavar="PX",
         help="cut around one person, its longer side in this range, instead of --jitter",
     )
+    add("--span", type=int, metavar="N", help="pictures that a window covers (default: the configuration's)")
+    add("--short-side", type=int, metavar="PX", help="of whole pictures (default: the configuration's)")
     add("--tempo", type=float, default=1.0, help="windows last up to this factor longer or shorter")
     add("--boxes", choices=("truth", "found", "both"), default="truth", help="to learn from")
     add("--held-boxes", choices=("truth", "found"), default="truth", help="to score")
@@ -45,6 +47,7 @@ def add_parser(kinds: Any) -> None:
     add("--start", metavar="FILE", help="begin with an official .pkl, a checkpoint or an ONNX export")
     add("--resume", metavar="CKPT", help="go on with an unfinished run (its last.ckpt)")
     add("--no-scores", action="store_true", help="do not score the split val")
+    add("--check-every", type=int, default=1, metavar="E", help="epochs from score to score (default 1)")
     add("--cache", action="store_true", help="keep all pictures decoded in memory")
     add("--workers", type=int, default=2, metavar="N", help="processes that read pictures (default 2)")
     add("--device", choices=("cuda", "cpu"), help="default: the GPU if there is one")
@@ -73,9 +76,9 @@ def run_slowfast(args: argparse.Namespace) -> int:
     from edgekit.train.slowfast import train_slowfast
     from edgekit.train.slowfast_module import SlowFastSettings
 
-    for name in ("devices", "crop", "fps", "tempo"):
+    for name in ("devices", "crop", "fps", "tempo", "check_every"):
         if getattr(args, name) < 1:
-            raise InputError(f"--{name} {getattr(args, name)} must be at least 1.")
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)} must be at least 1.")
     names = (
         *("epochs", "batch", "policy", "warmup", "first_rate", "decay"),
         *("average", "balance", "colour", "smooth", "seed"),
@@ -100,7 +103,10 @@ def run_slowfast(args: argparse.Namespace) -> int:
         notes={} if args.stride is None else {"stride": str(args.stride)},
         progress=sys.stderr.isatty(),
         report=say,
-        **{name: getattr(args, name) for name in (*same, "precision", "seconds")},
+        **{
+            name: getattr(args, name)
+            for name in (*same, "span", "short_side", "precision", "seconds", "check_every")
+        },
     )
     say(f"checkpoint: {path}\nexport it:  edgekit export slowfast {path} --out slowfast.onnx")
     return 0

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ from ava_made import FPS, write_ava  # noqa: E402
 from edgekit.errors import InputError  # noqa: E402
 from edgekit.train.loop import load_checkpoint  # noqa: E402
 from edgekit.train.pose_curves import read_curves  # noqa: E402
-from edgekit.train.slowfast import begin_with, train_slowfast  # noqa: E402
+from edgekit.train.slowfast import train_slowfast  # noqa: E402
+from edgekit.train.slowfast_export import export_slowfast  # noqa: E402
 from edgekit.train.slowfast_module import (  # noqa: E402
     SlowFastSettings,
     masked_bce,
@@ -29,6 +30,8 @@ from edgekit.train.slowfast_module import (  # noqa: E402
     rate_at,
 )
 from edgekit.train.slowfast_network import SlowFast, config_named  # noqa: E402
+from edgekit.train.slowfast_start import begin_with  # noqa: E402
+from edgekit.train.slowfast_weights import load_slowfast  # noqa: E402
 
 TINY = replace(
     config_named("board"),
@@ -137,18 +140,44 @@ def test_pathways() -> None:
     assert fast is clips
 
 
-def test_begins_with_other_weights(tmp_path: Path) -> None:
-    first, second = SlowFast(TINY, classes=5), SlowFast(TINY, classes=2)
-    path = tmp_path / "five.pt"
-    torch.save({"weights": first.state_dict()}, path)
-    said = begin_with(second, path)
-    assert "head.projection" in said
-    assert torch.equal(
-        first.s1.state_dict()[next(iter(first.s1.state_dict()))], next(iter(second.s1.state_dict().values()))
-    )
-    torch.save({"weights": {"nothing": torch.zeros(1)}}, path)
-    with pytest.raises(InputError, match="no weights of this network"):
-        begin_with(second, path)
+def saved(network: SlowFast, path: Path) -> Path:
+    names = [f"action {n}" for n in range(network.config.classes)]
+    content = {"network": "slowfast", "config": asdict(network.config), "names": names, "notes": {}}
+    torch.save({**content, "weights": network.state_dict()}, path)
+    return path
+
+
+def shaken(classes: int) -> SlowFast:
+    """A network whose batch norms are not what they were at the start."""
+    network = SlowFast(TINY, classes=classes)
+    with torch.no_grad():
+        for value in [*network.parameters(), *network.buffers()]:
+            if value.is_floating_point():
+                value.add_(0.1 * torch.rand_like(value))
+    return network.eval()
+
+
+@pytest.mark.parametrize("kind", ["pt", "onnx"])
+def test_begins_with_other_weights(tmp_path: Path, kind: str) -> None:
+    """From a checkpoint or an export of it the same scores come; a head for other classes begins anew."""
+    first, second, other = shaken(2), SlowFast(TINY, classes=2), SlowFast(TINY, classes=3)
+    path = saved(first, tmp_path / "first.pt")
+    if kind == "onnx":
+        path = export_slowfast(load_slowfast(path), tmp_path / "first.onnx")[0]
+    assert begin_with(second, path) == f"begun with first.{kind}"
+    inputs = (torch.rand(1, 3, 2, 48, 64), torch.rand(1, 3, 4, 48, 64), torch.tensor([[4.0, 4, 40, 40]]))
+    with torch.no_grad():
+        torch.testing.assert_close(second.eval()(*inputs), first(*inputs), atol=1e-5, rtol=1e-4)
+    assert "head begins anew" in begin_with(other, path)
+
+
+def test_other_networks_are_no_start(tmp_path: Path) -> None:
+    path = saved(SlowFast(replace(TINY, width=16), classes=2), tmp_path / "wide.pt")
+    with pytest.raises(InputError, match="--config must be the file's"):
+        begin_with(SlowFast(TINY, classes=2), path)
+    (tmp_path / "no.onnx").write_bytes(b"no")
+    with pytest.raises(InputError, match=r"no\.onnx"):
+        begin_with(SlowFast(TINY, classes=2), tmp_path / "no.onnx")
 
 
 def test_what_cannot_be_is_refused(data: Path, tmp_path: Path) -> None:
