@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,10 +27,12 @@ from action_nets import (
 )
 from numpy.typing import NDArray
 
+from edgekit.camera import open_source
 from edgekit.engine import open_engine
 from edgekit.engine.roi_forms import rois_as_grid
 from edgekit.errors import EdgekitError, InputError
 from edgekit.files import engines_dir
+from edgekit.live.controls import Settings
 from edgekit.results import Actions, Frame
 from edgekit.run import Session
 from edgekit.tasks.slowfast import SlowFast, open_slowfast
@@ -209,6 +212,39 @@ def test_the_network_sees_the_people_of_the_middle_frame_in_its_own_pixels() -> 
     slow, fast, boxes = seen[0]
     assert (slow, fast) == ((1, 3, 2, 32, 42), (1, 3, 4, 32, 42))
     np.testing.assert_allclose(boxes, [[0, 4 * 42 / 64, 42, 32]], rtol=1e-6)  # cut at the picture's edge
+
+
+def test_memory_is_flat_over_5000_frames_of_ever_new_people() -> None:
+    engine = made_whole(lambda slow, fast, boxes: np.ones((len(boxes), 3), np.float32))
+    pictures = [frame.image for frame in video(16, 24, 24)]
+    held, most = [], 0
+    with SlowFast(Followed(lambda i: {i // 3: (0, 0, 9, 9)}), engine, short_side=16, stride=4) as task:
+        for number in range(5000):
+            task(Frame(pictures[number % 16], number, number / 25))
+            most = max(most, len(task._scores))
+            if number % 1000 == 999:
+                held.append(resident_bytes())
+    assert engine.calls > 1200
+    assert most <= 2 * SPAN
+    assert max(held) - min(held) < 5000 * 400  # not 400 bytes a frame; its picture alone has 1728
+
+
+def resident_bytes() -> int:
+    """Memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_live_view_has_a_slider_for_the_stride(pair: tuple) -> None:
+    settings = Settings()
+    with SlowFast(Followed(walkers), *pair) as task:
+        settings.adopt(task)
+        sliders = settings.box.children[0].children
+        assert [(one.min, one.max, one.step, one.value) for one in sliders] == [
+            (0, 1, 0.01, 0.3),
+            (1, 64, 1, 2),
+        ]
+        sliders[1].value = 9
+        assert task.stride == 9
 
 
 def test_parts_and_times_say_where_the_time_goes(pair: tuple) -> None:
@@ -510,13 +546,35 @@ def test_a_live_session_goes_on_while_the_network_is_slow() -> None:
         gate.open.set()
 
 
-def test_a_file_is_waited_for(pair: tuple, clip: Path) -> None:
-    task = SlowFast(Followed(walkers), *pair)
-    with task, Session(clip, task) as session:
-        session.start()
-        session.wait(20)
-        assert session.join().frames == 30
+class Kept:
+    """A sink that keeps the results."""
+
+    picture_side = None
+
+    def __init__(self) -> None:
+        self.results: list[Actions] = []
+
+    def write(self, frame: Frame, result: Actions, picture: object) -> None:
+        self.results.append(result)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_file_is_waited_for_and_gives_what_its_frames_give(pair: tuple, clip: Path) -> None:
+    task, kept = SlowFast(Followed(walkers), *pair), Kept()
+    with task:
+        with Session(clip, task, [kept]) as session:
+            session.start()
+            session.wait(20)
+            assert session.join().frames == 30
         assert not task.live
+        with open_source(clip) as source:
+            alone = [task(frame) for frame in source]
+    assert len(kept.results) == len(alone) == 30
+    for one, two in zip(kept.results, alone, strict=True):
+        np.testing.assert_array_equal(one.scores, two.scores)
+        np.testing.assert_array_equal(one.known, two.known)
 
 
 def test_an_error_in_the_network_ends_the_run(pair: tuple) -> None:
