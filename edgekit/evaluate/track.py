@@ -41,6 +41,8 @@ def score_tracks(truth: MotBoxes, found: MotBoxes) -> dict[str, Any]:
     Ground truth with classes is treated as MOTChallenge does: objects are the pedestrians whose flag is
     not 0, and what is found at a distractor counts neither way.
 
+    A share of nothing (the precision where nothing was found) is None.
+
     Raises:
         MissingError: py-motmetrics is not installed.
     """
@@ -54,7 +56,7 @@ def score_tracks(truth: MotBoxes, found: MotBoxes) -> dict[str, Any]:
     table = _motmetrics().metrics.create().compute(accumulator, metrics=names, name="all")
     pairs = [(truth.track_id[o], found.track_id[h], overlap) for o, h, overlap in frames.values()]
     return {
-        **{ours: float(table[name].iloc[0]) for name, ours in SHARES.items()},
+        **{ours: _share(table[name].iloc[0]) for name, ours in SHARES.items()},
         **hota(pairs),
         **{ours: int(table[name].iloc[0]) for name, ours in COUNTS.items()},
         "tracks": len(np.unique(found.track_id)),
@@ -95,3 +97,7 @@ def _motmetrics() -> Any:
             "py-motmetrics is not installed; cure: pip install 'edgekit[evaluate]' (or motmetrics)"
         ) from error
     return motmetrics
+
+
+def _share(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)

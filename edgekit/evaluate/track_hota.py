@@ -57,7 +57,8 @@ def hota(frames: Sequence[tuple[NDArray, NDArray, NDArray[np.float64]]]) -> dict
 def _numbered(ids: list[NDArray]) -> list[NDArray[np.int64]]:
     """The numbers of all frames as 0, 1, 2, …"""
     _, places = np.unique(_flat(ids), return_inverse=True)
-    return np.split(places.astype(np.int64), np.cumsum([len(one) for one in ids])[:-1])
+    ends = np.cumsum([len(one) for one in ids], dtype=int)
+    return [places[end - len(one) : end].astype(np.int64) for one, end in zip(ids, ends, strict=True)]
 
 
 def _flat(parts: list[NDArray]) -> NDArray[np.int64]:

@@ -48,7 +48,7 @@ class ByteTrack(Follower):
         new_thresh: float | None = None,
         match_thresh: float = 0.8,
         track_buffer: int = 30,
-        cut: float | None = 0.2,
+        cut: float | None = 0.4,
     ) -> None:
         new = min(1.0, track_thresh + 0.1) if new_thresh is None else new_thresh
         share(track_thresh=track_thresh, low_thresh=low_thresh, new_thresh=new, match_thresh=match_thresh)

@@ -82,8 +82,11 @@ class MotBoxes:
     def rows_by_frame(self) -> dict[int, NDArray[np.int64]]:
         """For each frame that has boxes their rows."""
         order = np.argsort(self.frame, kind="stable")
-        frames, starts = np.unique(self.frame[order], return_index=True)
-        return dict(zip(frames.tolist(), np.split(order, starts[1:]), strict=True))
+        frames, starts, counts = np.unique(self.frame[order], return_index=True, return_counts=True)
+        return {
+            int(frame): order[start : start + count]
+            for frame, start, count in zip(frames, starts, counts, strict=True)
+        }
 
 
 def read_mot(path: Path | str) -> MotBoxes:

