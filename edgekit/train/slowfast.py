@@ -222,6 +222,7 @@ def fit(
             callbacks=[keep, Clock(seconds, stop)],
             log_every_n_steps=1,
             check_val_every_n_epoch=check_every,
+            benchmark=cuda,
             use_distributed_sampler=False,
             enable_progress_bar=progress,
             enable_model_summary=False,
