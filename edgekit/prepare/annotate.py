@@ -138,6 +138,7 @@ def _overrides(root: Path, info: Info, classes: int, score: float) -> None:
         [
             "# for configs/AVA/SLOWFAST_32x2_R50_SHORT.yaml and its like; slowfast/datasets/ava_helper.py:",
             f"# AVA_VALID_FRAMES = range({info.seconds.start}, {info.seconds.stop})",
+            "# SlowFast needs pytorchvideo of GitHub: PyPI's lacks cat_all_gather and pytorchvideo.losses.",
             "AVA:",
             f'  FRAME_DIR: "{layout.frames}"',
             f'  FRAME_LIST_DIR: "{layout.root / "frame_lists"}"',

@@ -42,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
     clips.add_argument("--clips", type=_count, metavar="N", help="with --every: so many a video at most")
     clips.add_argument("--short-side", type=_count, metavar="PX", help="make larger pictures smaller")
     clips.add_argument("--quality", type=_percent, default=95, help="of the JPEGs, 1 to 100 (default 95)")
+    clips.add_argument("--film", action="store_true", help="write each clip as a video too: videos/NAME.mp4")
     clips.add_argument("--jobs", type=_count, metavar="N", help="processes (default: one a CPU, 4 at most)")
     found = one.add_argument_group("people")
     found.add_argument("--detector", default="edgekit-person", help="any YOLO that finds people")
@@ -115,7 +116,10 @@ def run_ava(args: argparse.Namespace) -> int:
         if "pictures" in args.steps and videos:
             parts = ava.Parts(args.start, args.seconds, args.every, args.clips)
             planned = ava.plan(videos, args.out, parts, outcome)
-            cut, jobs = Cut(args.short_side, args.quality), args.jobs or min(4, os.cpu_count() or 1)
+            cut, jobs = (
+                Cut(args.short_side, args.quality, args.film),
+                args.jobs or min(4, os.cpu_count() or 1),
+            )
             ava.make_pictures(planned, args.out, cut, outcome, jobs=jobs, bar=bar)
             if outcome.bad and not (outcome.made or outcome.kept):
                 key, error = outcome.bad[0]

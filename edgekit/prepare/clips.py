@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from edgekit.errors import EdgekitError, InputError
 from edgekit.files import atomic_write
 from edgekit.prepare.ava_files import FPS, picture_name
 from edgekit.prepare.decode import Remarks, pictures
+from edgekit.results import Detections, Frame
+from edgekit.sinks import Video
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,12 @@ class Cut:
     Attributes:
         short_side: pixels of the shorter side; None leaves the size. Only made smaller, never larger.
         quality: of the JPEGs, 1 to 100; 95 comes nearest to the tables of FFmpeg's `-q:v 1`.
+        video: write each clip as a video too, videos/NAME.mp4.
     """
 
     short_side: int | None = None
     quality: int = 95
+    video: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,42 +114,61 @@ def extract(
         InputError: as of `decode.pictures`.
         EdgekitError: the pictures cannot be written.
     """
-    asked, made = clip.asked(cut), uuid.uuid4().hex
-    frames, keys = root / "frames", root / "keyframes"
-    scratch, key_scratch = frames / f".{clip.name}.part", keys / f".{clip.name}.part"
-    remarks = Remarks()
+    asked, remarks = clip.asked(cut), Remarks()
+    kinds = {kind: root / kind / f".{clip.name}.part" for kind in ("frames", "keyframes")}
+    video = root / "videos" / f".{clip.name}.part.mp4"
     try:
-        for folder in (scratch, key_scratch):
+        for folder in kinds.values():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-        count, size = 0, (0, 0)
-        for image, times in pictures(clip.path, clip.start, clip.seconds, threads=threads, remarks=remarks):
-            size = size if count else _size(image, cut.short_side)
-            jpeg = _encode(image, size, cut.quality)
-            first = scratch / Path(picture_name(clip.name, count)).name
-            first.write_bytes(jpeg)
-            for index in range(count, count + times):  # a picture that stays stands on the disk once
-                name = Path(picture_name(clip.name, index)).name
-                if index > count:
-                    _link(first, scratch / name)
-                if index % FPS == 0:
-                    _link(first, key_scratch / Path(picture_name(clip.name, index // FPS)).name)
-            count += times
-            done(times)
-        state_file(root, clip.name).unlink(missing_ok=True)
-        for folder, whole in ((scratch, frames / clip.name), (key_scratch, keys / clip.name)):
-            shutil.rmtree(whole, ignore_errors=True)
-            folder.replace(whole)
+        source = pictures(clip.path, clip.start, clip.seconds, threads=threads, remarks=remarks)
+        with ExitStack() as stack:
+            film = stack.enter_context(closing(Video(video, FPS))) if cut.video else None
+            count, size = _write(source, clip.name, cut, kinds, film, done)
+        remove(root, clip.name)
+        for kind, folder in kinds.items():
+            folder.replace(root / kind / clip.name)
+        if cut.video:
+            video.replace(root / "videos" / f"{clip.name}.mp4")
         facts = {"frames": count, "width": size[0], "height": size[1], "note": remarks.text}
-        state = {"video": clip.video, "source": clip.key, **facts, "made": made, "asked": asked}
+        made = {"made": uuid.uuid4().hex, "asked": asked}
+        state = {"video": clip.video, "source": clip.key, **facts, **made}
         with atomic_write(state_file(root, clip.name)) as path:
             path.write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
         return state
     except OSError as error:
         raise cannot_write(root, error) from error
     finally:
-        for folder in (scratch, key_scratch):
+        for folder in kinds.values():
             shutil.rmtree(folder, ignore_errors=True)
+        video.unlink(missing_ok=True)
+
+
+def _write(
+    source: Iterator[tuple[NDArray[np.uint8], int]],
+    name: str,
+    cut: Cut,
+    folders: Mapping[str, Path],
+    film: Video | None,
+    done: Callable[[int], None],
+) -> tuple[int, tuple[int, int]]:
+    """Write all pictures; returns how many, and their (width, height)."""
+    count, size = 0, (0, 0)
+    for image, times in source:
+        size = size if count else _size(image, cut.short_side)
+        fitted = _fitted(image, size)
+        first = folders["frames"] / Path(picture_name(name, count)).name
+        first.write_bytes(_encode(fitted, cut.quality))
+        for index in range(count, count + times):
+            if index > count:  # a picture that stays stands on the disk once
+                _link(first, folders["frames"] / Path(picture_name(name, index)).name)
+            if index % FPS == 0:
+                _link(first, folders["keyframes"] / Path(picture_name(name, index // FPS)).name)
+            if film is not None:
+                film.write(Frame(fitted, index, index / FPS), Detections(), fitted)
+        count += times
+        done(times)
+    return count, size
 
 
 def cannot_write(root: Path, error: OSError) -> EdgekitError:
@@ -166,6 +189,7 @@ def remove(root: Path, name: str) -> None:
     """Take a clip out of a set: its note first, then its pictures and boxes."""
     state_file(root, name).unlink(missing_ok=True)
     (root / "boxes" / f"{name}.json").unlink(missing_ok=True)
+    (root / "videos" / f"{name}.mp4").unlink(missing_ok=True)
     for folder in ("frames", "keyframes"):
         shutil.rmtree(root / folder / name, ignore_errors=True)
 
@@ -177,9 +201,14 @@ def _size(image: NDArray[np.uint8], short_side: int | None) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _encode(image: NDArray[np.uint8], size: tuple[int, int], quality: int) -> bytes:
-    if image.shape[1::-1] != size:  # also where the size changes inside the video
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+def _fitted(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    if image.shape[1::-1] == size:
+        return image
+    # also where the size changes inside the video
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _encode(image: NDArray[np.uint8], quality: int) -> bytes:
     good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert good
     return data.tobytes()

@@ -9,6 +9,7 @@ import cv2
 import pytest
 from made_set import LEFT, NAMES, RIGHT, add_clip, make_set
 
+from edgekit.action_names import AVA80
 from edgekit.errors import InputError
 from edgekit.prepare import ava_files as ava
 from edgekit.prepare.annotate import annotate, hand_file, key_seconds, split_by_group
@@ -125,6 +126,14 @@ def test_a_table_that_names_a_split_gives_it(tmp_path: Path) -> None:
         make_lists(
             root, Division(), Outcome(), table=[*table, Segment("a", "sit", split="train")], names=NAMES
         )
+
+
+def test_without_a_table_the_actions_are_avas_and_every_key_frame_waits(tmp_path: Path) -> None:
+    add_clip(tmp_path, "v", "v", "v.mp4", 0.0)
+    counts = make_lists(tmp_path, Division(margin=1.0), Outcome())
+    assert counts["train"].waiting == 2
+    assert ava.read_labels(Layout(tmp_path).labels) == dict(enumerate(AVA80, 1))
+    assert ava.read_excluded(Layout(tmp_path).excluded("train")) == {("v", 901), ("v", 902)}
 
 
 def test_a_clip_without_a_key_frame_is_told(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import cv2
 import pytest
-from grey_videos import even, make_grey, which
+from grey_videos import STEP, even, make_grey, which
 
 from edgekit.errors import EdgekitError, InputError
 from edgekit.prepare.ava import Outcome, Parts, make_pictures, plan
 from edgekit.prepare.clips import Clip, Cut, DiskFullError, cannot_write, extract, is_whole, read_states
+from edgekit.prepare.decode import pictures
 from edgekit.prepare.jobs import extract_all
 from edgekit.prepare.sources import find_videos
 
@@ -47,6 +48,21 @@ def test_short_side_makes_smaller_never_larger(tmp_path: Path) -> None:
         state = extract(clip_of(path), tmp_path / "set", Cut(short_side=side))
         assert (state["width"], state["height"]) == size
     assert cv2.imread(str(tmp_path / "set" / "frames" / "v" / "v_000001.jpg")).shape == (48, 64, 3)
+
+
+def test_a_clip_is_a_video_too_where_that_is_asked(tmp_path: Path) -> None:
+    path = make_grey(tmp_path / "v.mp4", even(30, 15))
+    clip, root = clip_of(path, start=0.5, seconds=1.0), tmp_path / "set"
+    extract(clip, root, Cut(video=True))
+    assert [p.name for p in (root / "videos").iterdir()] == ["v.mp4"]
+    found = [image for image, times in pictures(root / "videos" / "v.mp4", 0, 9) for _ in range(times)]
+    frames = sorted((root / "frames" / "v").iterdir())
+    greys = [float(cv2.imread(str(p)).mean()) for p in frames]
+    assert [float(image.mean()) for image in found] == pytest.approx(greys, abs=STEP - 1)
+    assert len(found) == 30
+    assert frames[0].stat().st_ino == frames[1].stat().st_ino  # 15 a second: each stands on the disk once
+    extract(clip, root, Cut())
+    assert list((root / "videos").iterdir()) == []
 
 
 def test_what_is_killed_counts_for_nothing_and_is_made_whole_the_next_time(tmp_path: Path) -> None:

@@ -146,6 +146,13 @@ def test_a_whole_set_has_no_fault_with_and_without_its_own_notes(whole: Path, fo
     assert kinds == {"second # is outside AVA_VALID_FRAMES, # to #"}
 
 
+def test_a_list_with_gaps_only_says_what_is_scored(folder: Path) -> None:
+    edit(NAMES, "  id: 2", "  id: 3")(folder)
+    assert check(folder) == []  # action 2 is labelled, as the rare ones of AVA are
+    edit(TRAIN, r",2,1$", ",81,1")(folder)
+    assert [problem.line for problem in check(folder)] == [1]
+
+
 def test_a_set_one_folder_deeper_is_pointed_to(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "up" / "ava")
     assert f"give {tmp_path / 'up' / 'ava'}" in str(check(tmp_path / "up")[0])
