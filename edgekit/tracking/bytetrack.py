@@ -106,6 +106,8 @@ class ByteTrack(Follower):
         tracks = self._tracks
         here = np.flatnonzero((tracks.missed == 0) & (tracks.track_id > 0))
         lost = np.flatnonzero(tracks.missed > 0)
+        if not len(lost):
+            return
         boxes = tracks.motion.xyxy()
         same = forbid_other_classes(iou(boxes[here], boxes[lost]), tracks.label[here], tracks.label[lost])
         gone = []

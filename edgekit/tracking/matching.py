@@ -11,10 +11,11 @@ Indices = NDArray[np.int64]
 
 def iou(one: NDArray, other: NDArray) -> Array:
     """Intersection over union [N, M] of boxes [N, 4] and [M, 4]; 0 where both have no area."""
-    a, b = np.asarray(one, np.float64)[:, None], np.asarray(other, np.float64)[None]
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    common = np.maximum(sides, 0).prod(axis=2)
-    union = (a[..., 2:] - a[..., :2]).prod(axis=2) + (b[..., 2:] - b[..., :2]).prod(axis=2) - common
+    x1, y1, x2, y2 = np.asarray(one, np.float64).T[:, :, None]
+    u1, v1, u2, v2 = np.asarray(other, np.float64).T[:, None]
+    common = np.maximum(np.minimum(x2, u2) - np.maximum(x1, u1), 0)
+    common *= np.maximum(np.minimum(y2, v2) - np.maximum(y1, v1), 0)
+    union = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - common
     share: Array = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
     return share
 

@@ -45,14 +45,18 @@ class Tracklets:
     def __len__(self) -> int:
         return len(self.label)
 
-    def keep(self, rows: NDArray) -> None:
-        """Forget all but `rows` (a mask or indices)."""
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Forget all but `rows`."""
+        if rows.all():
+            return
         self.motion = self.motion[rows]
         for name in self._columns:
             setattr(self, name, getattr(self, name)[rows])
 
     def add(self, xyxy: NDArray, label: NDArray, keys: NDArray, now: int) -> None:
         """Follow the boxes [M, 4] found in frame `now`, as yet without a number."""
+        if not len(xyxy):
+            return
         self.motion = self.motion + Motion.begin(xyxy)
         count = len(xyxy)
         fresh = {
@@ -68,6 +72,8 @@ class Tracklets:
 
     def found(self, rows: NDArray, xyxy: NDArray, now: int) -> None:
         """`rows` were found again in frame `now`, at these boxes."""
+        if not len(rows):
+            return
         self.motion.update(rows, xyxy)
         self.seen[rows] = now
         self.hits[rows] += 1
