@@ -28,7 +28,9 @@ def pyav() -> Any:
         import av
     except ImportError as error:
         raise MissingError("PyAV is not installed, so no video can be read; cure: pip install av") from error
-    av.logging.set_level(av.logging.PANIC)  # FFmpeg's remarks on damaged files are told in our own words
+    # FFmpeg's remarks on damaged files are told in our own words. None, not PANIC: any level lets FFmpeg's
+    # threads wait for Python's lock, and closing a file that is still being decoded then never ends.
+    av.logging.set_level(None)
     return av
 
 
