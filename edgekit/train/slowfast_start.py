@@ -26,12 +26,11 @@ def begin_with(network: SlowFast, path: Path | str) -> str:
     Raises:
         InputError: it is none of these, or not of this configuration.
     """
-    path = Path(path)
+    path, mine = Path(path), network.state_dict()
     if path.suffix == ".onnx":
         state = onnx_state(path, network)
     else:
-        state = fitted(read_weights(path).state, network)
-    mine = network.state_dict()
+        state = fitted(read_weights(path).state, {name: value.shape for name, value in mine.items()})
     fit = {name: value for name, value in state.items() if name in mine and value.shape == mine[name].shape}
     missing = [name for name in mine if name not in fit and not name.endswith("num_batches_tracked")]
     others = [name for name in missing if not name.startswith("head.")]
