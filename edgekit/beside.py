@@ -109,3 +109,4 @@ class Beside(Generic[T]):
                 self._done, self._error = done, error
             self._working = False
             self._lock.notify_all()
+        del done, error  # an error's traceback holds this frame, and so itself

@@ -21,7 +21,9 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 
 def add_slowfast(tasks: Any) -> None:
     """Add `slowfast` to the tasks of `run`."""
-    parser = tasks.add_parser("slowfast", help="what the people of a video do: tracks and SlowFast")
+    about = "what the people of a video do: tracks and SlowFast"
+    more = "A folder of videos as --source: one after the other, each into a folder of its own under --out."
+    parser = tasks.add_parser("slowfast", help=about, description=f"{about}. {more}")
     _common(parser)
     parser.add_argument("--model", default="edgekit-slowfast", help=MODEL)
     parser.add_argument("--head", help="the network's head, where --model is its body alone")

@@ -388,6 +388,23 @@ def test_a_head_of_fixed_rows_is_filled_up_and_asked_again(pair: tuple, tmp_path
         np.testing.assert_allclose(padded(clip[:, :, :2], clip, boxes[:count]), wanted, atol=1e-6)
 
 
+def test_the_seeds_own_export_runs() -> None:
+    """Its names, and boxes with the number of the picture in the batch before them."""
+    seen = []
+
+    def answer(**feeds: NDArray) -> dict[str, NDArray]:
+        seen.append(feeds["bbox"])
+        return {"output": np.full((len(feeds["bbox"]), 3), 0.25, np.float32)}
+
+    inputs = {"slow_pathway": (1, 3, 2, 32, 42), "fast_pathway": (1, 3, 4, 32, 42), "bbox": (None, 5)}
+    with SlowFast(Followed(walkers), MadeEngine(answer, inputs, {"output": (None, 3)})) as task:
+        found = [task(frame) for frame in video(8)]
+    assert seen[0].shape == (2, 5)
+    assert not seen[0][:, 0].any()
+    np.testing.assert_allclose(seen[0][0, 1:], np.array([8, 4, 28, 40]) * 42 / 64, rtol=1e-6)
+    assert (found[-1].scores == 0.25).all()
+
+
 def test_a_network_of_fixed_size_gets_the_picture_whole() -> None:
     shapes = []
 
