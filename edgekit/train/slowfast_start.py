@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import InputError
 from edgekit.train.slowfast_network import SlowFast
-from edgekit.train.slowfast_weights import fitted, read_weights
-
-SHOWN = 3  # names in a message
+from edgekit.train.slowfast_weights import start_from
 
 
 def begin_with(network: SlowFast, path: Path | str) -> str:
@@ -26,21 +24,17 @@ def begin_with(network: SlowFast, path: Path | str) -> str:
     Raises:
         InputError: it is none of these, or not of this configuration.
     """
-    path, mine = Path(path), network.state_dict()
+    path = Path(path)
     if path.suffix == ".onnx":
         state = onnx_state(path, network)
+        own = network.state_dict()
+        anew = [name for name, value in state.items() if value.shape != own[name].shape]
+        if any(not name.startswith("head.") for name in anew):
+            raise InputError(f"{path.name} has other shapes: --config must be the file's.")
+        network.load_state_dict({name: state[name] for name in state.keys() - set(anew)}, strict=False)
     else:
-        state = fitted(read_weights(path).state, {name: value.shape for name, value in mine.items()})
-    fit = {name: value for name, value in state.items() if name in mine and value.shape == mine[name].shape}
-    missing = [name for name in mine if name not in fit and not name.endswith("num_batches_tracked")]
-    others = [name for name in missing if not name.startswith("head.")]
-    if others:
-        raise InputError(
-            f"{path.name} does not fit this network ({', '.join(others[:SHOWN])}): "
-            "--config must be the file's."
-        )
-    network.load_state_dict(fit, strict=False)
-    return f"begun with {path.name}" + ("; the head begins anew" if missing else "")
+        anew = start_from(network, path)
+    return f"begun with {path.name}" + ("; the head begins anew" if anew else "")
 
 
 def onnx_state(path: Path, network: SlowFast) -> dict[str, Tensor]:
