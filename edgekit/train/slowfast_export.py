@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from edgekit.engine.roi_files import files_of, write
 from edgekit.engine.roi_forms import FEATURES, PEOPLE, ROIS, RoiForm, join, rois_as_grid
 from edgekit.errors import InputError, MissingError
-from edgekit.files import atomic_write
 from edgekit.train.pose_export import IR, OPSET, _unshare
 from edgekit.train.slowfast_network import BINS, SCALE, SlowFast
 from edgekit.train.slowfast_weights import Loaded
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-FORMS = ("whole", "split", "grid")
 
 
 class _Body(nn.Module):
@@ -44,12 +41,6 @@ class _Clip(_Body):
         return self.network(slow, fast)
 
 
-def split_paths(out: Path | str) -> tuple[Path, Path]:
-    """Where form "split" writes: `NAME-body.onnx` and `NAME-head.onnx` for `NAME.onnx`."""
-    out = Path(out)
-    return out.with_name(f"{out.stem}-body.onnx"), out.with_name(f"{out.stem}-head.onnx")
-
-
 def export_slowfast(
     net: Loaded,
     out: Path | str,
@@ -61,7 +52,7 @@ def export_slowfast(
 
     Args:
         net: of `load_slowfast`.
-        out: the file, ending in .onnx; form "split" writes two beside it (`split_paths`).
+        out: the file, ending in .onnx; form "split" writes two beside it (`files_of`).
         form: "whole" (with the operator RoiAlign), "split" (body and head) or "grid" (GridSample).
         size: height and width in pixels, for good; by default open, and for "grid" the network's own.
         half: round every weight to what float16 can hold, so that a conversion loses nothing more.
@@ -73,11 +64,7 @@ def export_slowfast(
         MissingError: the package onnx is not installed.
         InputError: form, size or ending make no sense. Nothing is written.
     """
-    out, c = Path(out), net.network.config
-    if out.suffix != ".onnx":
-        raise InputError(f"{out.name}: the file to write must end in .onnx.")
-    if form not in FORMS:
-        raise InputError(f"the form {form!r} is none of {', '.join(FORMS)}.")
+    files, c = files_of(out, form), net.network.config
     if c.head == "clip" and form != "whole":
         raise InputError(f"a network for whole clips has no RoIAlign: there is no form {form!r} of it.")
     if form == "grid":
@@ -88,14 +75,7 @@ def export_slowfast(
     if half:
         for model in models:
             _round(model)
-    files = list(split_paths(out)) if form == "split" else [out]
-    import onnx
-
-    with ExitStack() as stack:
-        scratches = [stack.enter_context(atomic_write(file)) for file in files]
-        for model, scratch in zip(models, scratches, strict=True):
-            onnx.save(model, str(scratch))
-    return files
+    return write(models, files)
 
 
 def _models(net: Loaded, form: str, size: tuple[int, int] | None) -> list[ModelProto]:

@@ -1,4 +1,4 @@
-"""`edgekit export slowfast`. PyTorch is imported when it runs."""
+"""`edgekit export slowfast`. PyTorch is imported when it runs on weights; an ONNX file needs none."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from typing import Any
 
 def add_parser(kinds: Any) -> None:
     """Add `slowfast` to the kinds of `edgekit export`."""
-    parser = kinds.add_parser("slowfast", help="SlowFast weights (.pkl, .pyth or a checkpoint) to ONNX")
+    parser = kinds.add_parser(
+        "slowfast", help="SlowFast weights, or a whole SlowFast in another form, to ONNX"
+    )
     parser.add_argument(
-        "weights", metavar="WEIGHTS", help="upstream's .pkl or .pyth, or a checkpoint of this kit"
+        "weights",
+        metavar="WEIGHTS",
+        help="upstream's .pkl or .pyth, a checkpoint of this kit, or a whole .onnx",
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="the .onnx file to write")
     parser.add_argument(
@@ -35,14 +39,20 @@ def add_parser(kinds: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`edgekit export slowfast`: returns the exit code."""
-    from edgekit.train.cli import need_torch
-
-    need_torch()
-    from edgekit.train.slowfast_export import export_slowfast
-    from edgekit.train.slowfast_weights import load_slowfast
-
-    net = load_slowfast(args.weights, args.config)
     size = tuple(args.size) if args.size else None
-    for out in export_slowfast(net, args.out, args.form, size, args.half_weights):
+    if args.weights.endswith(".onnx"):
+        from edgekit.engine.roi_files import convert
+
+        files = convert(args.weights, args.out, args.form, size)
+    else:
+        from edgekit.train.cli import need_torch
+
+        need_torch()
+        from edgekit.train.slowfast_export import export_slowfast
+        from edgekit.train.slowfast_weights import load_slowfast
+
+        net = load_slowfast(args.weights, args.config)
+        files = export_slowfast(net, args.out, args.form, size, args.half_weights)
+    for out in files:
         sys.stdout.write(f"{out}: {out.stat().st_size / 1e6:.1f} MB\n")
     return 0

@@ -14,11 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgekit.action_names import AVA80, KINETICS400
 from edgekit.errors import InputError
 from edgekit.train.slowfast_network import CONFIGS, SFConfig, SlowFast, config_named
 from edgekit.train.slowfast_pickle import read_pkl
 from edgekit.train.weights import SHOWN, is_state, load_by_name, read_checkpoint
 
+#: Names of the classes where a file has none, by head and count.
+NAMES = {("ava", 80): AVA80, ("clip", 400): KINETICS400}
 UPSTREAM = {
     "license": "Apache-2.0",
     "author": "facebookresearch/SlowFast",
@@ -229,9 +232,10 @@ class Loaded:
     def metadata(self) -> dict[str, str]:
         """The ONNX file's `metadata_props`."""
         c = self.network.config
+        names = self.names or NAMES.get((c.head, c.classes)) or tuple(map(str, range(c.classes)))
         own = {
             "task": "slowfast",
-            "names": json.dumps(list(self.names or map(str, range(c.classes))), ensure_ascii=False),
+            "names": json.dumps(list(names), ensure_ascii=False),
             "head": c.head,
             "frames": str(c.frames),
             "alpha": str(c.alpha),

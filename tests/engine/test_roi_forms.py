@@ -10,7 +10,9 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgekit.cli import main
 from edgekit.engine.build import build
+from edgekit.engine.roi_files import convert
 from edgekit.engine.roi_forms import RoiForm, form_of, join, roi_nodes, rois_as_grid, split_at_rois
 from edgekit.errors import InputError
 
@@ -240,6 +242,39 @@ def test_models_that_are_no_slowfast() -> None:
     next(node for node in leak.graph.node if node.op_type == "Gemm").input[2] = "boxes"
     with pytest.raises(InputError, match="the head of the model also needs boxes"):
         split_at_rois(leak)
+
+
+def test_a_file_as_another_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the command, which needs no PyTorch for it."""
+    whole, out = tmp_path / "net.onnx", tmp_path / "out"
+    out.mkdir()
+    onnx.save(join(*parts()), whole)
+    command = ["export", "slowfast", str(whole), "--out", str(out / "sf.onnx"), "--form"]
+    for rest, words in [
+        (["grid"], "net.onnx takes every size, a grid only one: give --size H W"),
+        (["whole"], "net.onnx is a whole network already"),
+    ]:
+        assert main([*command, *rest]) == 2
+        assert words in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"sf\.plan: the file to write must end in \.onnx"):
+        convert(whole, out / "sf.plan", "split")
+    with pytest.raises(InputError, match="the form 'half' is none of whole, split, grid"):
+        convert(whole, out / "sf.onnx", "half")
+    onnx.save(parts()[0], tmp_path / "body.onnx")
+    with pytest.raises(InputError, match="has 0 RoiAlign"):
+        convert(tmp_path / "body.onnx", out / "sf.onnx", "split")
+    assert list(out.iterdir()) == []
+    assert main([*command, "split"]) == 0
+    assert main([*command, "grid", "--size", "144", "256"]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["sf-body.onnx", "sf-head.onnx", "sf.onnx"]
+    grid = onnx.load(out / "sf.onnx")
+    assert {p.key: p.value for p in grid.metadata_props}["imgsz"] == "[144, 256]"
+    wanted = plain(OLD, BOXES)
+    np.testing.assert_allclose(run(grid, **clip(), boxes=BOXES)[0], wanted, atol=2e-6)
+    again = join(onnx.load(out / "sf-body.onnx"), onnx.load(out / "sf-head.onnx"))
+    np.testing.assert_allclose(run(again, **clip(), boxes=BOXES)[0], wanted, atol=2e-6)
+    onnx.save(join(*parts(SIZE)), whole)
+    assert convert(whole, out / "fixed.onnx", "grid") == [out / "fixed.onnx"]
 
 
 def test_body_head_and_grid_build_with_tensorrt_rtx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

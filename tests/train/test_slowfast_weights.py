@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +18,13 @@ from slowfast_fill import blob_names, fill  # noqa: E402
 from edgekit.errors import InputError  # noqa: E402
 from edgekit.train import slowfast_weights  # noqa: E402
 from edgekit.train.slowfast_network import CONFIGS, SlowFast  # noqa: E402
-from edgekit.train.slowfast_weights import load_slowfast, read_weights, start_from, torch_name  # noqa: E402
+from edgekit.train.slowfast_weights import (  # noqa: E402
+    Loaded,
+    load_slowfast,
+    read_weights,
+    start_from,
+    torch_name,
+)
 
 TINY = replace(
     CONFIGS["board"],
@@ -110,6 +117,16 @@ def test_the_kits_checkpoint_says_itself_what_it_is(tmp_path: Path, tiny: dict) 
         torch.save({**content, **changed}, path)
         with pytest.raises(InputError, match=words):
             load_slowfast(path)
+
+
+def test_classes_of_upstreams_networks_have_their_names() -> None:
+    for name, first in (("ava-32x2-r101", "bend/bow (at the waist)"), ("kinetics-8x8-r50", "abseiling")):
+        with torch.device("meta"):
+            network = SlowFast(name)
+        notes = Loaded(network, None, {}, (64, 64)).metadata()
+        names = json.loads(notes["names"])
+        assert (names[0], len(names)) == (first, network.config.classes)
+        assert notes["activation"] == ("sigmoid" if network.config.head == "ava" else "softmax")
 
 
 def test_upstreams_networks_are_found_by_their_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
