@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from edgekit.camera import open_source
 from edgekit.engine import open_engine
 from edgekit.engine.roi_forms import rois_as_grid
+from edgekit.engine.shapes import check_shapes, model_inputs
 from edgekit.errors import EdgekitError, InputError
 from edgekit.files import engines_dir
 from edgekit.live.controls import Settings
@@ -37,7 +38,7 @@ from edgekit.results import Actions, Frame
 from edgekit.run import Session
 from edgekit.tasks.slowfast import SlowFast, open_slowfast
 from edgekit.tasks.slowfast_nets import Split, Whole
-from edgekit.tasks.slowfast_open import open_networks, split_files
+from edgekit.tasks.slowfast_open import open_networks, plan_shapes, split_files
 from edgekit.tasks.track import Track
 from edgekit.tasks.yolo import open_yolo
 from edgekit.tracking import ByteTrack
@@ -402,7 +403,7 @@ def test_the_seeds_own_export_runs() -> None:
     assert seen[0].shape == (2, 5)
     assert not seen[0][:, 0].any()
     np.testing.assert_allclose(seen[0][0, 1:], np.array([8, 4, 28, 40]) * 42 / 64, rtol=1e-6)
-    assert (found[-1].scores == 0.25).all()
+    assert (found[-1].scores[found[-1].known] == 0.25).all()
 
 
 def test_a_network_of_fixed_size_gets_the_picture_whole() -> None:
@@ -507,6 +508,27 @@ def test_a_head_of_another_body_is_refused(tmp_path: Path) -> None:
         SlowFast(Followed(walkers), body, opened(head, tmp_path))
     with pytest.raises(InputError, match="looks at people; give tracks"):
         SlowFast(None, made_whole(lambda **feeds: np.zeros((1, 3))))
+
+
+def test_a_plan_is_built_for_one_picture_and_1_to_32_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, head = (save(net, tmp_path / f"{i}.onnx") for i, net in enumerate(split_nets()))
+    assert plan_shapes(body, "onnxruntime-cpu") is None
+    assert plan_shapes(body, "auto") is None  # no TensorRT here
+    monkeypatch.setattr("edgekit.engine.choose.tensorrt_missing", lambda: None)
+    clips = {"slow": (1, 3, 2, 32, 56), "fast": (1, 3, 4, 32, 56)}  # 16:9
+    assert plan_shapes(body, "auto") == {name: (shape,) * 3 for name, shape in clips.items()}
+    assert plan_shapes(body, "tensorrt", size=(24, 40))["slow"][0] == (1, 3, 2, 24, 40)
+    assert plan_shapes(body, "tensorrt", short_side=64)["fast"][2] == (1, 3, 4, 64, 113)
+    people = tuple((n, 3, 7, 7) for n in (1, 8, 32))
+    assert plan_shapes(head, "auto") == {"slow_rois": people, "fast_rois": people}
+    grid = save(rois_as_grid(whole_net(size=(32, 42)), (32, 42)), tmp_path / "grid.onnx")
+    assert plan_shapes(grid, "auto") == {"boxes": ((1, 4), (8, 4), (32, 4))}
+    for path in (body, head, grid):
+        model = onnx.load(path)
+        assert set(check_shapes(model_inputs(model), plan_shapes(path, "auto")))  # they fit the model
+    assert plan_shapes(save(split_nets(rows=2)[1], tmp_path / "fixed.onnx"), "auto") is None
 
 
 # beside the loop
