@@ -233,8 +233,9 @@ def score_bars(
         values = [float(scores[c]) for c in shown]
         colours = [COLOURS[2] if value >= threshold else "0.7" for value in values]
         drawn = axis.barh([names[c] for c in shown], values, color=colours)
-        axis.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8)
         axis.axvline(threshold, color="black", linestyle=":", linewidth=1)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # the figures hide the line
+        axis.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8, bbox=box)
         axis.set_xlim(0, 1.18)
         axis.set_xticks([0, 0.5, 1])
         axis.set_title(title, fontsize=10)
