@@ -118,11 +118,11 @@ class NonLocal(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         theta, seen = self.conv_theta(x), self.pool(x)
         phi, g = self.conv_phi(seen).flatten(2), self.conv_g(seen).flatten(2)
+        # scaled before the sum over channels, which float16 might not hold
+        phi = phi * self.scale if self.kind == "softmax" else phi / phi.shape[2]
         affinity = theta.flatten(2).transpose(1, 2) @ phi  # [B, places, places seen]
         if self.kind == "softmax":
-            affinity = (affinity * self.scale).softmax(2)
-        else:
-            affinity = affinity / affinity.shape[2]
+            affinity = affinity.softmax(2)
         found = (g @ affinity.transpose(1, 2)).reshape(theta.shape)
         return x + self.bn(self.conv_out(found))
 

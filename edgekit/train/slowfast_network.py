@@ -216,7 +216,11 @@ class SlowFast(nn.Module):
         return made[0], made[1]
 
     def classify(self, slow: Tensor, fast: Tensor) -> Tensor:
-        """Logits [N, classes] of RoIs (their largest value counts) or of whole maps (their mean counts)."""
+        """Logits [N, classes] of RoIs (their largest value counts) or of whole maps (their mean counts).
+
+        For whole clips upstream slides a window as large as the maps of 224×224 over larger ones, and takes
+        the mean of the windows' scores. One mean over all is the same at 224×224.
+        """
         if self.config.head == "ava":
             return self.head(torch.cat([slow.amax((2, 3)), fast.amax((2, 3))], 1))
         return self.head(torch.cat([slow.mean((2, 3)), fast.mean((2, 3))], 1))
