@@ -152,8 +152,13 @@ def number_of(names: Mapping[int, str], action: str) -> int:
 
 def belongs(segment: Segment, clip: str, source: str) -> bool:
     """Whether a stretch is of this clip: told by the video's path, file name or stem, or the clip's name."""
+    return segment.video in (clip, source, *words_of(source))
+
+
+def words_of(source: str) -> tuple[str, str]:
+    """File name and stem of a path."""
     file = source.rsplit("/", 1)[-1]
-    return segment.video in (source, file, file.rsplit(".", 1)[0], clip)
+    return file, file.rsplit(".", 1)[0]
 
 
 def by_segments(

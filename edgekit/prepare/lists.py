@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from edgekit.errors import InputError
 from edgekit.prepare import annotate, labels
@@ -12,6 +13,7 @@ from edgekit.prepare import ava_files as ava
 from edgekit.prepare.ava import Outcome
 from edgekit.prepare.ava_files import FPS
 from edgekit.prepare.clips import read_states
+from edgekit.prepare.people import read_people
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,14 @@ def make_lists(
     _check_hand(root, names)
     if table is None and annotate.segments_file(root).exists():
         table = labels.read_segments(annotate.segments_file(root), "group")
-    groups: dict[str, str] = {}
-    fixed: dict[str, str] = {}
-    for name, state in states.items():
-        own = [s for s in table or () if labels.belongs(s, name, state["source"])]
-        groups[state["video"]] = next((s.group for s in own if s.group), state["video"])
-        for said in {s.split for s in own if s.split}:
-            if fixed.setdefault(groups[state["video"]], said) != said:
-                raise InputError(f"the table has {state['source']} (or its group) in both splits.")
+    groups, fixed = _groups(root, states, table or (), division.margin)
     for segment in table or ():
         labels.number_of(names, segment.action)
-        if not any(labels.belongs(segment, name, state["source"]) for name, state in states.items()):
-            outcome.notes.append(f"the table's {segment.video} is no video of the set")
+    unknown = _unknown(states, table or ())
+    if unknown:
+        outcome.notes.append(
+            f"{len(unknown)} videos of the table are not in the set, the first: {unknown[0]}"
+        )
     splits = annotate.split_by_group(groups, division.share, division.seed, division.patterns, fixed)
     if table is not None:
         labels.write_segments(annotate.segments_file(root), table)
@@ -85,6 +83,35 @@ def make_lists(
             )
     ava.write_info(root, info, settings=asdict(division))
     return annotate.annotate(root)
+
+
+def _groups(
+    root: Path, states: Mapping[str, Mapping[str, Any]], table: Sequence[labels.Segment], margin: float
+) -> tuple[dict[str, str], dict[str, str]]:
+    """video → group, and group → split where that is settled: by the table, or since nobody is in it."""
+    groups: dict[str, str] = {}
+    fixed: dict[str, str] = {}
+    peopled = set()
+    for name, state in states.items():
+        own = [s for s in table if labels.belongs(s, name, state["source"])]
+        group = groups[state["video"]] = next((s.group for s in own if s.group), state["video"])
+        for said in {s.split for s in own if s.split}:
+            if fixed.setdefault(group, said) != said:
+                raise InputError(f"the table has {state['source']} (or its group) in both splits.")
+        people = read_people(root, name) or {}
+        if any(people.get(second) for second in annotate.key_seconds(state["frames"], margin)):
+            peopled.add(group)
+    if peopled:  # a validation set of empty rooms would say nothing
+        fixed = {group: "train" for group in groups.values() if group not in peopled} | fixed
+    return groups, fixed
+
+
+def _unknown(states: Mapping[str, Mapping[str, Any]], table: Sequence[labels.Segment]) -> list[str]:
+    """The videos of a table that the set has not."""
+    known = {
+        word for name, s in states.items() for word in (name, s["source"], *labels.words_of(s["source"]))
+    }
+    return sorted({segment.video for segment in table} - known)
 
 
 def _default_names(layout: ava.Layout, table: Sequence[labels.Segment] | None) -> dict[int, str]:

@@ -17,6 +17,7 @@ from edgekit.prepare.ava import Outcome
 from edgekit.prepare.ava_files import Layout, Row
 from edgekit.prepare.labels import Segment
 from edgekit.prepare.lists import Division, make_lists
+from edgekit.prepare.people import write_people
 
 BOXES = "annotations/person_box_67091280_iou90/ava_detection_"
 
@@ -113,6 +114,18 @@ def test_the_table_and_its_groups_are_kept_for_the_next_time(tmp_path: Path) -> 
         assert len({facts["split"] for facts in ava.read_info(root).videos.values()}) == 1
 
 
+def test_videos_without_people_are_not_drawn_for_validation(tmp_path: Path) -> None:
+    root = make_set(tmp_path, [Segment("a.mp4", "walk")])
+    for name in ("empty", "room", "void"):
+        add_clip(root, name, name, f"{name}.mp4", 0.0)
+        write_people(root, name, {900: [LEFT], 901: []}, {})  # only where no key frame is
+    for seed in range(6):
+        make_lists(root, Division(margin=1.0, seed=seed), Outcome())
+        splits = {name: facts["split"] for name, facts in ava.read_info(root).videos.items()}
+        assert {splits[name] for name in ("empty", "room", "void")} == {"train"}
+        assert sorted((splits["a_000"], splits["b_000"])) == ["train", "val"]
+
+
 def test_a_table_that_names_a_split_gives_it(tmp_path: Path) -> None:
     table = [Segment("a.mp4", "walk", split="val"), Segment("b.mp4", "sit", split="train")]
     root, outcome = make_set(tmp_path), Outcome()
@@ -121,7 +134,7 @@ def test_a_table_that_names_a_split_gives_it(tmp_path: Path) -> None:
     assert {n: f["split"] for n, f in ava.read_info(root).videos.items()} == {
         "a_000": "val", "a_001": "val", "b_000": "train",
     }  # fmt: skip
-    assert outcome.notes == ["the table's gone.mp4 is no video of the set"]
+    assert outcome.notes == ["1 videos of the table are not in the set, the first: gone.mp4"]
     with pytest.raises(InputError, match=r"has a\.mp4 .* in both splits"):
         make_lists(
             root, Division(), Outcome(), table=[*table, Segment("a", "sit", split="train")], names=NAMES
