@@ -196,6 +196,14 @@ def test_a_short_file_cannot_fill_the_memory(tmp_path: Path, monkeypatch: pytest
         read_pkl(write(tmp_path, nest))
 
 
+def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "x.pkl"
+    with open(path, "wb") as file:
+        file.truncate(slowfast_pickle.LIMIT + 1)  # a hole: it takes no disk
+    with pytest.raises(InputError, match=r"x\.pkl is larger than 2 GiB"):
+        read_pkl(path)
+
+
 def test_what_is_no_checkpoint_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no weights file .*none\.pkl"):
         read_pkl(tmp_path / "none.pkl")
