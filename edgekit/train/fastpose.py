@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from edgekit.errors import InputError
 from edgekit.topology import Topology
 from edgekit.train.fastpose_network import FastPose
-from edgekit.train.keypoints import read_keypoints
-from edgekit.train.loop import seed_everything
-from edgekit.train.mobilenet import movenet_backbone, widths_of
+from edgekit.train.mobilenet import movenet_backbone
 from edgekit.train.pose_augment import CROPS, NONE, PoseAugment, PoseBatch, PoseStrength
-from edgekit.train.pose_data import make_plan, split_pictures
-from edgekit.train.pose_module import PoseModule, fit, save_network
+from edgekit.train.pose_data import PoseSettings
 from edgekit.train.pose_networks import FASTPOSE_STEM, SmallFastPose
-from edgekit.train.pose_start import read_weights, start_from
+from edgekit.train.pose_training import Kind, train_pose
 from edgekit.train.targets import heatmap_targets
 
 STRIDE, SIGMA = 4, 2.0  # AlphaPose, configs/coco/resnet/256x192_res50_lr1e-3_1x.yaml
 SIZE = (256, 192)
-NETWORKS = ("edgekit-fastpose", "fastpose-res50")
-OUTPUTS = {"conv_out": "keypoints"}
 SMOOTH = PoseStrength(zoom=(-0.2, 0.2), p_plain=0.3, turn=25.0, p_blur=0.05, colour=0.4)
 LOSS_SCALE = 100.0
 DESCRIPTION = "Small top-down pose network: heat maps of the keypoints of one person's crop (256×192)."
@@ -58,76 +51,39 @@ class FastPoseRecipe:
         return {"heatmaps": (weight * (found - target).square()).mean() * LOSS_SCALE}
 
 
-def make_network(
-    name: str, topology: Topology, start: Path | str | None, backbone: Path | str | None
-) -> nn.Module:
-    """A network to train: of the shapes that `start` has, or with a MoveNet's backbone, or from nothing."""
-    if name == NETWORKS[1]:
-        return FastPose(len(topology))
-    if name != NETWORKS[0]:
-        raise InputError(f"There is no network {name!r}; there are {', '.join(NETWORKS)}.")
-    if start:
-        state, _ = read_weights(start)
-        try:
-            path = [state[f"side.{n}.conv.weight"].shape[0] for n in range(3)]
-        except KeyError:
-            raise InputError(f"{start} is no {name}; --start wants the same kind of network.") from None
-        return SmallFastPose(topology, widths_of(state, "backbone."), path, norm=False)
-    if not backbone:
-        return SmallFastPose(topology)
-    body = movenet_backbone(backbone, 15, FASTPOSE_STEM)
+def begun(file: Path | str, topology: Topology) -> SmallFastPose:
+    """The demo network with the first layers of a MoveNet."""
+    body = movenet_backbone(file, 15, FASTPOSE_STEM)
     network = SmallFastPose(topology, body.widths)
     network.backbone.load_state_dict(body.state_dict())
     return network
 
 
+def _recipe(
+    name: str, topology: Topology, strength: PoseStrength | None, plan: PoseSettings
+) -> FastPoseRecipe:
+    return FastPoseRecipe(name, strength or CROPS, plan.focus)
+
+
+FASTPOSE = Kind(
+    name="edgekit-fastpose",
+    task="topdown",
+    file="fastpose.pt",
+    make=SmallFastPose,
+    begun=begun,
+    upstream={"fastpose-res50": lambda topology: FastPose(len(topology))},
+    outputs={"conv_out": "keypoints"},
+    recipe=_recipe,
+    count=lambda taught: sum(len(p.keypoints) for p in taught.pictures),
+    notes={"license": "Apache-2.0", "description": DESCRIPTION},
+)
+
+
 def train_fastpose(
-    data: Path | str,
-    out: Path | str,
-    *,
-    topology: str | Path | Topology | None = None,
-    network: str = NETWORKS[0],
-    size: tuple[int, int] = SIZE,
-    steps: int | None = None,
-    epochs: float | None = None,
-    start: Path | str | None = None,
-    backbone: Path | str | None = None,
-    held_out: float | Path | str = 0.1,
-    strength: PoseStrength | None = None,
-    device: str | None = None,
-    devices: int = 1,
-    resume: Path | str | None = None,
-    seconds: float | None = None,
-    stop: int | None = None,
-    progress: bool = False,
-    report: Callable[[str], Any] = lambda line: None,
-    **settings: Any,
+    data: Path | str, out: Path | str, *, size: int | tuple[int, int] = SIZE, **given: Any
 ) -> Path:
-    """Train on keypoints in COCO's or AnimalPose's form; returns the checkpoint `out/fastpose.pt`.
+    """Train a top-down network; returns the checkpoint `out/fastpose.pt`.
 
-    The arguments are those of `trtpose.train_trtpose`; an epoch is one pass over the people, and `size` is
-    (height, width) of the crop.
-
-    Raises:
-        InputError: data, size, start or resume do not fit.
+    An epoch is one pass over the people, and `size` that of a person's crop. The rest is as of `train_pose`.
     """
-    if min(size) < 32 or size[0] % 32 or size[1] % 32:
-        raise InputError(f"size {size[0]}×{size[1]}: both must be multiples of 32.")
-    found = read_keypoints(data, topology)
-    taught, held = split_pictures(found, held_out, settings.get("long_side", 512))
-    people = sum(len(p.keypoints) for p in taught.pictures)
-    plan = make_plan(settings, size, steps, epochs, people, default=8000)
-    seed_everything(plan.seed)
-    net = make_network(network, found.topology, start, backbone)
-    if start:
-        fresh = start_from(net, start, found.topology, OUTPUTS)
-        report(f"begun with {start}; {fresh} new output channels")
-    report(f"{people} people in {len(taught.pictures)} pictures, {len(held.pictures)} pictures held out")
-    recipe = FastPoseRecipe(network, strength or CROPS, plan.focus)
-    module = PoseModule(net, recipe, plan, found.topology, taught, held)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    fit(module, out, device, devices, resume, seconds, stop, progress)
-    small = network == NETWORKS[0]
-    notes = {"license": "Apache-2.0", "description": DESCRIPTION if small else network}
-    return save_network(module, out / "fastpose.pt", "topdown", notes)
+    return train_pose(FASTPOSE, data, out, size=size, **given)

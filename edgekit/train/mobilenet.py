@@ -54,13 +54,14 @@ class MobileNet(nn.Module):
 
     Args:
         widths: channels of the stem and of each block; blocks left out at the end make it smaller.
+        taps: blocks whose maps come out, in their order, besides the last one's.
     """
 
-    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS, taps: Sequence[int] = TAPS) -> None:
         super().__init__()
         if not TAPS[-1] + 2 < len(widths) <= len(STRIDES) + 1:
             raise InputError(f"{len(widths)} widths are not those of a MobileNetV2 with a map at stride 32.")
-        self.widths = tuple(int(w) for w in widths)
+        self.widths, self.taps = tuple(int(w) for w in widths), tuple(taps)
         self.stem = nn.Conv2d(3, self.widths[0], **kernel(3, 2))
         self.act = nn.ReLU6()
         blocks = []
@@ -70,13 +71,13 @@ class MobileNet(nn.Module):
 
     @property
     def channels(self) -> list[int]:
-        return [self.widths[n + 1] for n in (*TAPS, len(self.blocks) - 1)]
+        return [self.widths[n + 1] for n in (*self.taps, len(self.blocks) - 1)]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x, maps = self.act(self.stem(x)), []
         for n, block in enumerate(self.blocks):
             x = block(x)
-            if n in TAPS:
+            if n in self.taps:
                 maps.append(x)
         return [*maps, x]
 
@@ -149,7 +150,7 @@ def chain(
 
 
 def convolutions(file: Path | str) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Weights and biases of an ONNX file's convolutions, in their order."""
+    """Weights and biases (zeros where there are none) of an ONNX file's convolutions, in their order."""
     try:
         import onnx
         from onnx import numpy_helper
@@ -164,7 +165,7 @@ def convolutions(file: Path | str) -> list[tuple[NDArray[np.float32], NDArray[np
     values = {t.name: t for t in graph.initializer}
     rows = []
     for node in graph.node:
-        if node.op_type == "Conv" and len(node.input) == 3 and all(n in values for n in node.input[1:]):
-            weight, bias = (numpy_helper.to_array(values[n]).astype(np.float32) for n in node.input[1:])
-            rows.append((weight.copy(), bias.copy()))
+        if node.op_type == "Conv" and all(n in values for n in node.input[1:]):
+            weight, *bias = (numpy_helper.to_array(values[n]).astype(np.float32) for n in node.input[1:])
+            rows.append((weight.copy(), bias[0].copy() if bias else np.zeros(len(weight), np.float32)))
     return rows

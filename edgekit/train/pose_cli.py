@@ -35,7 +35,13 @@ def add_parsers(kinds: Any) -> None:
         add("--batch", type=int, default=128, metavar="N", help="of one GPU (default 128)")
         add("--rate", type=float, default=1e-3, help="highest learning rate (default 1e-3)")
         add("--slow", type=float, default=0.25, help="the backbone's rate as a part of --rate (default 0.25)")
-        add("--freeze", type=int, default=-1, metavar="N", help="the backbone's stem and first N blocks stay")
+        add(
+            "--freeze",
+            type=int,
+            default=-1,
+            metavar="N",
+            help="the backbone's stem and first N blocks stay; 19: what edgekit-trtpose has of MultiPose",
+        )
         add("--focus", type=float, default=0.0, help="how much more the keypoints count than the background")
         add("--average", type=float, default=0.999, help="decay of the weights' moving average")
         add(
@@ -43,7 +49,7 @@ def add_parsers(kinds: Any) -> None:
             metavar="FILE",
             help=f"begin with a checkpoint or an ONNX file of the kit ({model}.onnx)",
         )
-        add("--backbone", metavar="ONNX", help="begin with the first layers of a MoveNet")
+        add("--backbone", metavar="ONNX", help="begin with the layers of a MoveNet")
         add(
             "--held-out",
             default="0.1",
@@ -85,6 +91,7 @@ def run_pose(args: argparse.Namespace) -> int:
             "rate",
             "slow",
             "freeze",
+            "focus",
             "average",
             "start",
             "backbone",

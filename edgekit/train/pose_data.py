@@ -29,7 +29,8 @@ class PoseSettings:
     steps: int = 8000
     rate: float = 1e-3
     slow: float = 0.25  # the backbone's learning rate, as a part of `rate`
-    freeze: int = -1  # this many first blocks of the backbone, and its stem, stay as they are; −1: none
+    freeze: int = -1  # this many first blocks of the backbone, and its stem, stay as they are; −1: none;
+    # 19: edgekit-trtpose's whole way to the heat maps of COCO's keypoints
     focus: float = 0.0  # how much more a cell counts where the target is 1: weight 1 + focus · target
     decay: float = 0.02
     warmup: int = 200

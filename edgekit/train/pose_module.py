@@ -27,11 +27,13 @@ from edgekit.train.loop import Average, cosine, groups, save_checkpoint
 from edgekit.train.pose_augment import PoseAugment, PoseBatch, PoseStore
 from edgekit.train.pose_curves import plot_curves
 from edgekit.train.pose_data import PoseSettings, Some
-from edgekit.train.pose_networks import folded
+from edgekit.train.pose_layers import folded
 
 RESUME = "last.ckpt"
 CLIP = 1.0  # longest gradient
 FROZEN = (".backbone.stem.", *(f".backbone.blocks.{n}." for n in range(17)))
+FROZEN += (".pyramid.", ".cmap.")  # of edgekit-trtpose: MultiPose's way to its heat maps
+SLOW = ("backbone.", "pyramid.", "cmap.", "0.")  # parts that begin with weights that are good already
 UNUSED = (".fc.", ".classifier.")  # parameters that upstream's networks carry and never use
 
 
@@ -111,7 +113,7 @@ class PoseModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         s = self.settings
-        parts = groups(self.network, s.rate, s.decay, ("backbone.", "0."), s.slow)
+        parts = groups(self.network, s.rate, s.decay, SLOW, s.slow)
         for part in parts:
             part["lr"] = part.pop("base")
         optimizer = torch.optim.AdamW(parts, fused=self.device.type == "cuda")

@@ -50,7 +50,19 @@ def start_from(network: nn.Module, file: Path | str, topology: Topology, outputs
     """
     state, known = read_weights(file)
     narrow(network, state)  # a pruned one has fewer inner channels
-    own, fresh = network.state_dict(), 0
+    return take_over(network, state, known, topology, outputs, file)
+
+
+def take_over(
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    known: Topology | None,
+    topology: Topology,
+    outputs: Mapping[str, str],
+    file: Path | str,
+) -> int:
+    """Give a network for `topology` the weights `state` of one for `known`; as `start_from`."""
+    own, fresh = network.state_dict(), dict.fromkeys(outputs.values(), 0)
     for name, value in own.items():
         if name not in state:
             raise InputError(f"{file} lacks {name}: it is another network; give one of the same kind.")
@@ -58,13 +70,13 @@ def start_from(network: nn.Module, file: Path | str, topology: Topology, outputs
         if layer in outputs and known is not None:
             to, source, sign = channels(topology, known, outputs[layer])
             value[to] = state[name][source].to(value.dtype) * sign.reshape(-1, *[1] * (value.ndim - 1))
-            fresh += (len(value) - len(to)) * name.endswith("weight")
+            fresh[outputs[layer]] = len(value) - len(to)
         elif value.shape == state[name].shape:
             value.copy_(state[name])
         else:
             raise InputError(f"{file} has {name} {list(state[name].shape)}, not {list(value.shape)}.")
     network.load_state_dict(own)
-    return fresh
+    return sum(fresh.values())
 
 
 def channels(new: Topology, old: Topology, kind: str) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 from pose_made import FIGURE, write_figures  # noqa: E402
 
-from edgekit.train import fastpose  # noqa: E402
+from edgekit.train import fastpose, pose_training  # noqa: E402
 from edgekit.train.fastpose import train_fastpose  # noqa: E402
 from edgekit.train.loop import load_checkpoint  # noqa: E402
 from edgekit.train.pose_augment import NONE  # noqa: E402
@@ -33,7 +33,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        fastpose, "make_network", lambda name, topology, *_: SmallFastPose(topology, WIDTHS, (16, 16, 24))
+        pose_training,
+        "make_network",
+        lambda kind, name, topology, *_: SmallFastPose(topology, WIDTHS, (16, 16, 24)),
     )
 
 

@@ -21,11 +21,12 @@ from edgekit.engine.onnxruntime import OnnxRuntimeEngine  # noqa: E402
 from edgekit.errors import InputError  # noqa: E402
 from edgekit.files import engines_dir  # noqa: E402
 from edgekit.tasks.topdown import open_topdown  # noqa: E402
-from edgekit.train.fastpose import make_network  # noqa: E402
+from edgekit.train.fastpose import FASTPOSE  # noqa: E402
 from edgekit.train.loop import save_checkpoint  # noqa: E402
 from edgekit.train.pose_export import export_pose, load_pose  # noqa: E402
 from edgekit.train.pose_networks import SmallFastPose, SmallTrtPose, small_fastpose  # noqa: E402
 from edgekit.train.pose_start import start_from  # noqa: E402
+from edgekit.train.pose_training import make_network  # noqa: E402
 from edgekit.train.prune import activity, kept_channels, narrow, prune_file, pruned  # noqa: E402
 
 WIDTHS = (8, *[8] * 15)
@@ -154,7 +155,7 @@ def test_a_checkpoint_becomes_a_smaller_one_that_exports_and_trains_on(tmp_path:
     for file in (path, direct):
         with OnnxRuntimeEngine(file) as engine:
             np.testing.assert_allclose(engine(feeds)["heatmaps"], wanted, atol=1e-5)
-    begun = make_network("edgekit-fastpose", FIGURE, small, None)
+    begun = make_network(FASTPOSE, FASTPOSE.name, FIGURE, small, None)
     assert start_from(begun, small, FIGURE, {"conv_out": "keypoints"}) == 0
     begun(torch.zeros(1, 3, 64, 64)).sum().backward()
     np.testing.assert_allclose(outputs(begun)[0], outputs(net.network)[0], atol=1e-6)

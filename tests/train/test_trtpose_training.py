@@ -19,12 +19,12 @@ from pose_made import FIGURE, write_animals, write_figures  # noqa: E402
 
 from edgekit.errors import InputError  # noqa: E402
 from edgekit.topology import Topology  # noqa: E402
-from edgekit.train import trtpose  # noqa: E402
+from edgekit.train import pose_training  # noqa: E402
 from edgekit.train.loop import load_checkpoint  # noqa: E402
 from edgekit.train.pose_augment import NONE  # noqa: E402
 from edgekit.train.pose_curves import read_curves  # noqa: E402
 from edgekit.train.pose_networks import SmallTrtPose  # noqa: E402
-from edgekit.train.trtpose import train_trtpose  # noqa: E402
+from edgekit.train.trtpose import TRTPOSE, train_trtpose  # noqa: E402
 
 WIDTHS = (8, 8, 12, 12, 16, 16, 16, 24, 24, 24, 24, 32, 32, 32, 40)
 
@@ -33,10 +33,11 @@ WIDTHS = (8, 8, 12, 12, 16, 16, 16, 24, 24, 24, 24, 32, 32, 32, 40)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network of a hundredth of the weights."""
 
-    def make(name: str, topology: Topology, start: object, backbone: object) -> SmallTrtPose:
-        return SmallTrtPose(topology, WIDTHS, (24, 24, 24, 24))
+    monkeypatch.setattr(pose_training, "make_network", make_tiny)
 
-    monkeypatch.setattr(trtpose, "make_network", make)
+
+def make_tiny(kind: object, name: str, topology: Topology, *_: object) -> SmallTrtPose:
+    return SmallTrtPose(topology, WIDTHS, (24, 24, 24, 24))
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,7 @@ COMMON = {"size": 64, "held_out": 0.0, "strength": NONE, "device": "cpu", "slow"
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     patch = pytest.MonkeyPatch()
-    patch.setattr(
-        trtpose, "make_network", lambda name, topology, *_: SmallTrtPose(topology, WIDTHS, (24, 24, 24, 24))
-    )
+    patch.setattr(pose_training, "make_network", make_tiny)
     out = tmp_path_factory.mktemp("run")
     train_trtpose(data, out, steps=150, batch=2, rate=8e-3, check_every=75, **COMMON)
     patch.undo()
@@ -108,11 +107,11 @@ def test_new_keypoints_get_new_channels(data: Path, trained: Path, tmp_path: Pat
     names = ("tail", "middle", "head", "left_foot")
     other = Topology("figure", names, ((1, 2), (1, 3), (0, 1)))
     network = SmallTrtPose(other, WIDTHS, (24, 24, 24, 24), norm=False)
-    fresh = network.cmap.out.weight.detach().clone()
-    assert start_from(network, trained / "trtpose.pt", other, trtpose.OUTPUTS) == 1 + 2
-    cmap, paf = network.cmap.out.weight, network.paf.out.weight
+    fresh = network.cmap.weight.detach().clone()
+    assert start_from(network, trained / "trtpose.pt", other, TRTPOSE.outputs) == 1 + 2
+    cmap, paf = network.cmap.weight, network.paf.out.weight
     torch.testing.assert_close(cmap[0], fresh[0])
-    torch.testing.assert_close(cmap[1:], known["cmap.out.weight"][[1, 0, 2]])
+    torch.testing.assert_close(cmap[1:], known["cmap.weight"][[1, 0, 2]])
     torch.testing.assert_close(paf[:2], -known["paf.out.weight"][:2])  # middle → head was head → middle
     torch.testing.assert_close(paf[2:4], known["paf.out.weight"][2:4])
     torch.testing.assert_close(network.backbone.stem.weight, known["backbone.stem.weight"])
@@ -125,7 +124,7 @@ def test_start_from_an_exported_file(trained: Path, tmp_path: Path) -> None:
 
     file = export_pose(load_pose(trained / "trtpose.pt", "trtpose"), tmp_path / "figures.onnx")
     network = SmallTrtPose(FIGURE, WIDTHS, (24, 24, 24, 24), norm=False)
-    assert start_from(network, file, FIGURE, trtpose.OUTPUTS) == 0
+    assert start_from(network, file, FIGURE, TRTPOSE.outputs) == 0
     for name, value in load_checkpoint(trained / "trtpose.pt")["weights"].items():
         torch.testing.assert_close(network.state_dict()[name], value, rtol=0, atol=0)
 
@@ -138,7 +137,7 @@ def test_animalpose_trains(tmp_path: Path) -> None:
     )
     assert "held_out_loss" in read_curves(tmp_path / "run")
     weights = load_checkpoint(path)["weights"]
-    assert weights["cmap.out.weight"].shape[0] == 20
+    assert weights["cmap.weight"].shape[0] == 20
 
 
 def test_two_processes(data: Path, tmp_path: Path) -> None:
@@ -174,6 +173,7 @@ def test_two_processes(data: Path, tmp_path: Path) -> None:
         ({"steps": 2, "epochs": 1}, "not both"),
         ({"batch": 0}, "more than 0"),
         ({"colour": 1}, "no such setting"),
+        ({"batch": 1, "size": 64}, "batch norms"),
     ],
 )
 def test_bad_settings_are_named(data: Path, tmp_path: Path, arguments: dict, words: str) -> None:
