@@ -69,7 +69,7 @@ class Labelling:
         self.people.observe(self._choose, "value")
         self.ticks = {
             number: widgets.Checkbox(
-                description=name, indent=False, layout=widgets.Layout(width="225px", margin="0")
+                description=name, indent=False, layout=widgets.Layout(width="210px", margin="0")
             )
             for number, name in labels.names.items()
         }

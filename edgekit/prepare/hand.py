@@ -46,7 +46,7 @@ class HandLabels:
             found = read_people(self.root, video) or {}
             for second in range(*facts["seconds"]):
                 if found.get(second):
-                    self._people[video, second] = found[second]
+                    self._people[video, second] = sorted(found[second], key=lambda one: one.person)
         self.keys: list[Key] = list(self._people)
         if not self.keys:
             raise InputError(
