@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: What stands in the table, and its words there.
 COLUMNS = ("MOTA", "IDF1", "HOTA", "DetA", "AssA", "IDs", "recall", "precision", "objects", "tracks")
 
+#: Where `edgekit run track` writes when it is not told.
+FOUND = Path("out/track/tracks.txt")
+
 
 def parser_for_track(prog: str) -> argparse.ArgumentParser:
     """The parser of `edgekit evaluate track`."""
@@ -29,8 +32,10 @@ def parser_for_track(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--gt", required=True, type=Path, help="gt.txt, or a sequence's folder that has gt/gt.txt"
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--found", type=Path, metavar="TXT", help="tracks.txt of `edgekit run track`")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--found", type=Path, metavar="TXT", help=f"tracks.txt of `edgekit run track` (default: {FOUND})"
+    )
     what.add_argument("--source", help="run the tracker on this video or folder of pictures")
     add_tracking(parser)
     parser.add_argument("--precision", default="fp16", choices=PRECISIONS)
@@ -48,16 +53,23 @@ def run(args: argparse.Namespace) -> int:
     from edgekit.tracking.mot import read_mot, read_sequence
 
     truth = read_sequence(args.gt)
-    found = read_mot(args.found) if args.found else _find(args)
+    row: dict[str, Any] = {"sequence": truth.name}
+    if args.source is None:
+        if args.found is None and not FOUND.is_file():
+            raise InputError(f"there is no {FOUND}; give --found with tracks, or --source with a video.")
+        path = args.found or FOUND
+        found = read_mot(path)
+        row["found"] = str(path)
+    else:
+        found = _find(args)
+        row |= {"found": args.source, "model": Path(args.model).name, "tracker": args.tracker}
     _same_video(truth, found)
-    row = {"sequence": truth.name, **score_tracks(truth.boxes, found)}
-    if args.found is None:
-        row |= {"model": Path(args.model).name, "tracker": args.tracker}
+    row |= score_tracks(truth.boxes, found)
     if args.json:
         sys.stdout.write(json.dumps(row, indent=1) + "\n")
     else:
         sys.stdout.write(to_text(["sequence", *COLUMNS], [[row[name] for name in ("sequence", *COLUMNS)]]))
-        sys.stdout.write("\nIoU 0.5; HOTA, DetA and AssA: mean over 0.05 to 0.95\n")
+        sys.stdout.write(f"\n{row['found']}; IoU 0.5; HOTA, DetA and AssA: mean over 0.05 to 0.95\n")
     if args.out:
         write_text(args.out / "evaluate.json", json.dumps(row, indent=1) + "\n")
     return 0

@@ -101,10 +101,20 @@ def test_a_bad_line_of_the_truth_is_named(gt, capsys):
     assert "gt.txt, line 6: 'oops' is no number" in capsys.readouterr().err
 
 
-def test_either_found_or_source_is_wanted(gt, capsys):
+def test_the_last_runs_tracks_are_taken_where_nothing_is_said(gt, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "track", "--gt", str(gt)]) == 2
+    assert "there is no out/track/tracks.txt; give --found" in capsys.readouterr().err
+    (tmp_path / "out" / "track").mkdir(parents=True)
+    (tmp_path / "out" / "track" / "tracks.txt").write_text(TRUTH)
+    assert main(["evaluate", "track", "--gt", str(gt), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["found"] == "out/track/tracks.txt"
+
+
+def test_tracks_are_read_or_found_not_both(gt, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(["evaluate", "track", "--gt", str(gt)])
-    assert "--found --source" in capsys.readouterr().err
+        main(["evaluate", "track", "--gt", str(gt), "--found", "a.txt", "--source", "sample"])
+    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_models_are_evaluated_as_before(capsys):

@@ -55,6 +55,18 @@ def test_somebody_seen_once_never_gets_a_number():
     assert ids(ByteTrack(), standing(100), standing(100, 400), standing(100), standing(100, 400)) == [[1]] * 4
 
 
+def test_a_second_look_must_be_nearer_than_a_later_one():
+    """Shifted by 22 of 40 pixels, score .9: cost .74, between the two limits."""
+    first, shifted = standing(100, 400), standing(100, 422)
+    assert ids(ByteTrack(), standing(100), first, shifted) == [[1], [1], [1]]
+    assert ids(ByteTrack(), first, first, shifted) == [[1, 2], [1, 2], [1, 2]]
+
+
+def test_somebody_lost_keeps_the_height_he_had():
+    grown = [boxes((300 - h / 5, 250 - h / 2, 300 + h / 5, 250 + h / 2)) for h in range(100, 181, 8)]
+    assert ids(ByteTrack(), *grown, *[NOBODY] * 28, grown[-1])[-1] == [1]
+
+
 def test_a_weak_box_keeps_a_track_but_begins_none():
     weak = standing(100, 400, score=[0.2, 0.3])
     assert ids(ByteTrack(), standing(100), weak, weak, weak) == [[1]] * 4

@@ -106,6 +106,14 @@ def test_the_lost_one_is_known_again_by_looks():
     assert ids(tracker, standing(141), start=18) == [[]]
 
 
+def test_overlap_alone_does_not_bring_back_the_lost_one():
+    still = standing(100)
+    tracker = DeepSort(Looks("a", "a", "a", "", "b"))
+    assert ids(tracker, still, still, still, NOBODY, still)[2:] == [[1], [], []]
+    tracker = DeepSort(Looks("a", "a", "a", "b"))
+    assert ids(tracker, still, still, still, still)[2:] == [[1], [1]], "seen a frame ago it is enough"
+
+
 def test_unsure_boxes_are_not_looked_at():
     looks = Looks("a", "")
     tracker = DeepSort(looks, min_confidence=0.5)
