@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -73,6 +75,16 @@ def test_equal_to_the_operator(ratio: int, aligned: bool) -> None:
     )
     np.testing.assert_allclose(found.numpy(), wanted, atol=2e-5)
     assert np.abs(wanted).max() > 1
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("ratio", [0, 1, 2, 3])
+def test_equal_to_torchvision(ratio: int, aligned: bool) -> None:
+    with np.load(Path(__file__).parents[1] / "golden/roi_align.npz") as golden:
+        features, given = (torch.from_numpy(golden[name]) for name in ("features", "boxes"))
+        wanted = golden[f"ratio{ratio}_aligned{int(aligned)}"]
+    found = roi_align(features[None], given, sampling_ratio=ratio, aligned=aligned)
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
 def test_the_gradient_of_the_features() -> None:
