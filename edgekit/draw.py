@@ -44,14 +44,13 @@ def draw(frame: Frame, result: Result, side: int = 0) -> NDArray[np.uint8]:
         _poses(canvas, result, scale)
     elif isinstance(result, Actions):
         whole = np.array([0, 0, frame.width - 1, frame.height - 1])
-        for row in range(len(result)):
+        numbers = range(len(result)) if result.track_id is None else result.track_id.tolist()
+        for row, number in enumerate(numbers):
             words = ", ".join(f"{name} {score:.2f}" for name, score in result.best(row))
-            shade = row
             if result.track_id is not None:
-                shade = int(result.track_id[row])
-                words = f"#{shade} {words}".rstrip()
+                words = f"#{number} {words}".rstrip()
             box = whole if result.xyxy is None else result.xyxy[row]
-            _box(canvas, box * scale, PALETTE[shade % len(PALETTE)], words)
+            _box(canvas, box * scale, PALETTE[number % len(PALETTE)], words)
     return canvas
 
 
@@ -73,6 +72,8 @@ def _box(canvas: NDArray, xyxy: NDArray, colour: tuple[int, int, int], words: st
     line = _thickness(canvas)
     left, top, right, bottom = (round(float(v)) for v in xyxy)
     cv2.rectangle(canvas, (left, top), (right, bottom), colour, line)
+    if not words:
+        return
     size = 0.3 + 0.15 * line
     (width, height), below = cv2.getTextSize(words, FONT, size, 1)
     base = top - line if top - line - height - below >= 0 else top + height + below
