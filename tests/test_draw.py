@@ -79,3 +79,12 @@ def test_a_followed_person_keeps_its_colour_and_bears_its_number():
 def test_actions_name_the_best():
     canvas = draw(Frame(GREY.copy()), Actions([[0.1, 0.8]], ("walk", "fall")))
     assert (canvas != 90).any()
+
+
+def test_a_person_of_whom_nothing_is_known_has_a_number_and_a_whole_picture_no_tag() -> None:
+    boxes = [[20, 60, 60, 120]]
+    numbered = Actions([[0.0]], ("walk",), boxes, [3], 0.3, [False])
+    plain = Actions([[0.1]], ("walk",), boxes, None, 0.3)
+    tagged, bare = (draw(Frame(GREY.copy()), one) for one in (numbered, plain))
+    assert (tagged[:58] != GREY[:58]).any()
+    assert (bare[:58] == GREY[:58]).all()
