@@ -26,6 +26,7 @@ PLAIN = {
     "Mul",
     "Add",
     "Concat",
+    "Resize",
     "DepthToSpace",
     "Constant",
 }
