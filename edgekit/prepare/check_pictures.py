@@ -94,12 +94,20 @@ def _check_video(
 def jpeg_size(path: Path) -> tuple[int, int] | None:
     """(width, height) by the header; None for what is no JPEG, or one that ends too early (ISO 10918-1)."""
     with open(path, "rb") as file:
-        data = file.read(1 << 16)
-        if len(data) < 4 or data[:2] != b"\xff\xd8":
+        head = file.read(4096)
+        if len(head) < 4 or head[:2] != b"\xff\xd8":
             return None
         file.seek(-2, 2)
         if file.read(2) != b"\xff\xd9":
             return None
+        found = _frame_size(head)
+        if found is None:  # cameras write notes and a small picture before it
+            file.seek(0)
+            found = _frame_size(file.read(1 << 18))
+    return found
+
+
+def _frame_size(data: bytes) -> tuple[int, int] | None:
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], struct.unpack(">H", data[at + 2 : at + 4])[0]

@@ -110,7 +110,7 @@ def run_ava(args: argparse.Namespace) -> int:
     names = _names(args.actions)
     if not args.videos and not read_states(args.out):
         raise InputError(f"give folders or files with videos; {args.out} holds no clip yet.")
-    videos = find_videos(args.videos) if args.videos else {}
+    videos = find_videos(args.videos, args.out) if args.videos else {}
     outcome = ava.Outcome()
     with ava.alone(args.out), _bars(args.quiet) as bar:
         if "pictures" in args.steps and videos:

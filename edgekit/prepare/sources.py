@@ -18,11 +18,15 @@ ENDINGS = (
 )
 
 
-def find_videos(given: Iterable[Path | str]) -> dict[str, Path]:
+def find_videos(given: Iterable[Path | str], besides: Path | None = None) -> dict[str, Path]:
     """The videos of folders (with all below them) and files, as key → path, sorted by key.
 
     A key is the path under the folder given, or the file's name; where two folders hold the same, the whole
     path.
+
+    Args:
+        given: folders and files.
+        besides: a folder whose files do not count: that of the set itself.
 
     Raises:
         InputError: a path is not there, or none of them holds a video.
@@ -32,7 +36,8 @@ def find_videos(given: Iterable[Path | str]) -> dict[str, Path]:
         if one.is_dir():
             inside = sorted(p for p in one.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
             hidden = [p for p in inside if any(part.startswith(".") for part in p.relative_to(one).parts)]
-            keyed = [(p.relative_to(one).as_posix(), p) for p in inside if p not in hidden]
+            own = [p for p in inside if besides and p.resolve().is_relative_to(besides.resolve())]
+            keyed = [(p.relative_to(one).as_posix(), p) for p in inside if p not in (*hidden, *own)]
         elif one.is_file():
             keyed = [(one.name, one)]
         else:

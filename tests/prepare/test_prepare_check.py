@@ -185,6 +185,9 @@ def test_sizes_of_jpegs_are_what_opencv_says(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "a.jpg"), image, flags)
         assert jpeg_size(tmp_path / "a.jpg") == (53, 37)
     data = (tmp_path / "a.jpg").read_bytes()
+    notes = b"\xff\xe1\xc3\x50" + bytes(0xC350 - 2)  # 50 kB, as of a camera
+    (tmp_path / "a.jpg").write_bytes(data[:2] + notes + data[2:])
+    assert jpeg_size(tmp_path / "a.jpg") == (53, 37)
     (tmp_path / "a.jpg").write_bytes(data[: len(data) // 2])
     assert jpeg_size(tmp_path / "a.jpg") is None
 

@@ -39,6 +39,7 @@ def test_videos_are_found_below_a_folder_hidden_ones_are_not(tmp_path: Path) -> 
     assert list(find_videos([tmp_path])) == ["a.MP4", "sub/b.webm"]
     assert list(find_videos([tmp_path / "a.MP4", tmp_path])) == ["a.MP4", "sub/b.webm"]
     assert list(find_videos([other])) == ["notes.txt"]
+    assert list(find_videos([tmp_path], tmp_path / "sub")) == ["a.MP4"]
 
 
 def test_absent_folders_and_empty_ones_are_named(tmp_path: Path) -> None:
