@@ -52,20 +52,23 @@ def open_track(
         InputError: a setting that nobody takes, or that makes no sense.
     """
     detecting = {name: settings.pop(name) for name in DETECTING if name in settings}
-    if isinstance(tracker, str):
-        if tracker == "deepsort":  # its appearance runs where the detector runs
-            settings = {"precision": precision, "backend": backend, **settings}
-        tracker = open_tracker(tracker, **settings)
-    elif settings:
+    if detecting and isinstance(model, Yolo):
+        late = ", ".join(detecting)
+        raise InputError(f"an open detector has its settings already; {late} come too late.")
+    if settings and not isinstance(tracker, str):
         raise InputError(f"an open tracker has its settings already; {', '.join(settings)} come too late.")
-    if isinstance(model, Yolo):
-        if detecting:
-            raise InputError(
-                f"an open detector has its settings already; {', '.join(detecting)} come too late."
-            )
-        model.score = score
-        return Track(model, tracker)
-    return Track(open_yolo(model, precision, backend, shapes, score=score, **detecting), tracker)
+    with ExitStack() as stack:
+        if isinstance(tracker, str):
+            if tracker == "deepsort":  # its appearance runs where the detector runs
+                settings = {"precision": precision, "backend": backend, **settings}
+            tracker = open_tracker(tracker, **settings)
+            stack.callback(getattr(tracker, "close", lambda: None))
+        if isinstance(model, Yolo):
+            model.score = score
+        else:
+            model = open_yolo(model, precision, backend, shapes, score=score, **detecting)
+        stack.pop_all()
+    return Track(model, tracker)
 
 
 class Track:

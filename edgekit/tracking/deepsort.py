@@ -75,6 +75,8 @@ class DeepSort(Follower):
         backend: str = "auto",
     ) -> None:
         share(min_confidence=min_confidence, max_iou_distance=max_iou_distance)
+        if max_cosine_distance is not None:
+            share(max_cosine_distance=max_cosine_distance)
         for name, value in (("n_init", n_init), ("nn_budget", nn_budget)):
             if value < 1:
                 raise InputError(f"{name}={value} makes no sense; give 1 or more.")

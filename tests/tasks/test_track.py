@@ -101,6 +101,14 @@ def test_detector_and_appearance_are_closed_also_when_one_fails():
     assert looks.closed
 
 
+def test_the_appearance_is_closed_where_the_detector_cannot_be_opened(monkeypatch):
+    closed = []
+    monkeypatch.setattr(DeepSort, "close", lambda self: closed.append(self))
+    with pytest.raises(InputError, match=r"absent\.onnx"):
+        open_track("absent.onnx", tracker="deepsort")
+    assert len(closed) == 1
+
+
 def test_settings_reach_those_they_are_for():
     with open_track(tracker="deepsort", score=0.2, iou=0.6, classes=["person"], n_init=1) as task:
         assert isinstance(task.tracker, DeepSort)

@@ -175,7 +175,14 @@ def test_open_tracker_passes_settings_on():
 
 
 @pytest.mark.parametrize(
-    "setting", [{"n_init": 0}, {"nn_budget": 0}, {"min_confidence": 2.0}, {"max_iou_distance": -1.0}]
+    "setting",
+    [
+        {"n_init": 0},
+        {"nn_budget": 0},
+        {"min_confidence": 2.0},
+        {"max_iou_distance": -1.0},
+        {"max_cosine_distance": 1.2},
+    ],
 )
 def test_settings_without_sense_are_refused(setting):
     with pytest.raises(InputError, match=next(iter(setting))):
