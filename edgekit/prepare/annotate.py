@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -51,7 +52,8 @@ def split_by_group(
 
     Args:
         groups: video → group.
-        share: of the groups that are "val", at least one of two.
+        share: of the videos that are "val" at most; a larger group is passed over, but one of two or more
+            groups is always taken.
         seed: another one gives another split; the same videos with the same seed always the same.
         patterns: if any: the groups with a video that matches one of them are "val", and no other.
         fixed: group → split, for those that are not drawn.
@@ -62,11 +64,14 @@ def split_by_group(
     if patterns:
         matched = {g for v, g in groups.items() if any(fnmatch(v, p) or fnmatch(g, p) for p in patterns)}
         fixed = {g: "val" if g in matched else "train" for g in names} | fixed
-    free = [g for g in names if g not in fixed]
-    count = round(share * len(free))
-    if share > 0 and not count and len(free) > 1 and "val" not in fixed.values():
-        count = 1
-    drawn = {g: "val" if i < count else "train" for i, g in enumerate(free)} | fixed
+    sizes = Counter(group for group in groups.values() if group not in fixed)
+    room, drawn = share * sizes.total(), dict.fromkeys(sizes, "train") | fixed
+    for group in names:
+        if group in sizes and sizes[group] <= room + 1e-6:
+            drawn[group] = "val"
+            room -= sizes[group]
+    if share > 0 and len(sizes) > 1 and "val" not in drawn.values():
+        drawn[min((g for g in names if g in sizes), key=lambda g: sizes[g])] = "val"
     return {video: drawn[group] for video, group in groups.items()}
 
 

@@ -21,7 +21,7 @@ class Division:
     """Which videos are for training and which for validation.
 
     Attributes:
-        share: of the groups of videos (a group is one video, where a table says nothing else) that validate.
+        share: of the videos that validate, whole groups (one video each, where a table says nothing else).
         seed: of the draw.
         patterns: of videos that validate, as in `cam2/*`; then nothing is drawn.
         margin: seconds at either end of a clip without a key frame.

@@ -165,6 +165,9 @@ def test_the_draw_is_by_group_and_the_same_again() -> None:
     assert all(len(sides) == 1 for sides in by_group.values())
     assert sum(sides == {"val"} for sides in by_group.values()) == 2
     assert len({tuple(split_by_group(groups, 0.4, seed=s).items()) for s in range(9)}) > 2
+    uneven = {f"v{i}": "large" if i < 15 else f"g{i}" for i in range(20)}
+    for seed in range(9):
+        assert list(split_by_group(uneven, 0.2, seed).values()).count("val") == 4
     assert set(split_by_group({"a": "a"}, 0.2).values()) == {"train"}
     assert sorted(split_by_group({"a": "a", "b": "b"}, 0.2).values()) == ["train", "val"]
     assert split_by_group({"a": "x/a", "b": "b"}, patterns=["x/*"]) == {"a": "val", "b": "train"}
