@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import Any
 
+from edgekit.errors import InputError
+
 
 def add_parser(kinds: Any) -> None:
     """Add `slowfast` to the kinds of `edgekit export`."""
@@ -43,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     if args.weights.endswith(".onnx"):
         from edgekit.engine.roi_files import convert
 
+        if args.config or args.half_weights:
+            raise InputError("--config and --half-weights are for weights, not for an ONNX file.")
         files = convert(args.weights, args.out, args.form, size)
     else:
         from edgekit.train.cli import need_torch

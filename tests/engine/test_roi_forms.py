@@ -253,6 +253,7 @@ def test_a_file_as_another_form(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for rest, words in [
         (["grid"], "net.onnx takes every size, a grid only one: give --size H W"),
         (["whole"], "net.onnx is a whole network already"),
+        (["split", "--half-weights"], "--config and --half-weights are for weights"),
     ]:
         assert main([*command, *rest]) == 2
         assert words in capsys.readouterr().err
