@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from edgekit.action_names import AVA80, KINETICS400
 from edgekit.errors import InputError
 from edgekit.files import data_dir, engines_dir
 from edgekit.models.coco import COCO80
@@ -21,6 +22,8 @@ from edgekit.topology import TOPOLOGIES
 SOURCES = ("shipped", "url", "export")
 RECIPES = ("yolov8", "yolov5", "yolox", "darknet", "end2end", "trtpose", "topdown", "slowfast")
 COLOURS = ("RGB", "BGR")
+#: What stands for a long list of class names.
+NAMES = {"coco80": COCO80, "ava80": AVA80, "kinetics400": KINETICS400}
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,8 @@ def _model(path: Path, name: str, table: Any, lock: Mapping[str, Any]) -> Model:
     values = dict(table)
     if isinstance(table.get("size"), list):
         values["size"] = tuple(table["size"])
-    values["names"] = COCO80 if table.get("names") == "coco80" else tuple(table.get("names", ()))
+    names = table.get("names", ())
+    values["names"] = NAMES[names] if isinstance(names, str) and names in NAMES else tuple(names)
     try:
         values["figures"] = tuple(Figure(**row) for row in table.get("figures", ()))
         values["parts"] = tuple(Part(**row) for row in table.get("parts", ()))
