@@ -31,8 +31,8 @@ from edgekit.train.pose_layers import folded
 
 RESUME = "last.ckpt"
 CLIP = 1.0  # longest gradient
-FROZEN = (".backbone.stem.", *(f".backbone.blocks.{n}." for n in range(17)))
-FROZEN += (".pyramid.", ".cmap.")  # of edgekit-trtpose: MultiPose's way to its heat maps
+#: What `freeze` counts through; the last two are edgekit-trtpose's way to the heat maps of MultiPose.
+FROZEN = (".backbone.stem.", *(f".backbone.blocks.{n}." for n in range(17)), ".pyramid.", ".cmap.")
 SLOW = ("backbone.", "pyramid.", "cmap.", "0.")  # parts that begin with weights that are good already
 UNUSED = (".fc.", ".classifier.")  # parameters that upstream's networks carry and never use
 
