@@ -42,7 +42,18 @@ def code_lines(source: str) -> list[str]:
 
 
 def test_the_chapters_are_here() -> None:
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06", "07", "09", "10"]
+    assert [path.stem[:2] for path in NOTEBOOKS] == [
+        "00",
+        "01",
+        "02",
+        "03",
+        "04",
+        "05",
+        "06",
+        "07",
+        "09",
+        "10",
+    ]
 
 
 def test_no_outputs_are_stored() -> None:
