@@ -92,10 +92,13 @@ def train_slowfast(
         raise InputError(f"There is no {resume} to resume from; it is {RESUME} of the unfinished run.")
     taught = read_ava(data, "train", boxes=boxes, fps=fps)
     held = read_ava(data, "val", boxes=held_boxes, fps=fps, classes=len(taught.names)) if validate else None
-    config = replace(config, classes=len(taught.names))
-    view = Look(
-        **{"frames": config.frames, "span": config.span, "short_side": config.short_side, **(look or {})}
+    config = replace(
+        config,
+        classes=len(taught.names),
+        span=span or config.span,
+        short_side=short_side or config.short_side,
     )
+    view = Look(config.frames, config.span, **{"short_side": config.short_side, **(look or {})})
     out.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(s.seed, verbose=False)
     network = SlowFast(config)

@@ -123,6 +123,8 @@ class SlowFastModule(lightning.LightningModule):
         self.restored: dict[str, Any] | None = None
 
     def on_fit_start(self) -> None:
+        if self.device.type == "cuda":  # three times as fast for narrow networks
+            self.network.to(memory_format=torch.channels_last_3d)
         self.random = torch.Generator(self.device)
         self.average = None
         if self.settings.average:
