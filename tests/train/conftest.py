@@ -16,3 +16,15 @@ def one_thread() -> None:
     except ImportError:
         return
     torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def two_devices(request: pytest.FixtureRequest) -> str:
+    """Where two processes train: on the CPU, and on two GPUs where there are two."""
+    if request.param == "cuda":
+        import torch
+
+        if torch.cuda.device_count() < 2:
+            pytest.skip("this machine has one GPU")
+    device: str = request.param
+    return device

@@ -88,8 +88,8 @@ def test_resumes_to_the_same_weights(data: Path, tmp_path: Path) -> None:
         run(data, tmp_path / "parts", epochs=4, average=0.8, resume=last)
 
 
-def test_two_processes(data: Path, tmp_path: Path) -> None:
-    """DDP over two CPU processes: half the key frames each, one checkpoint and one score of all."""
+def test_two_processes(data: Path, tmp_path: Path, two_devices: str) -> None:
+    """DDP over two processes: half the key frames each, one checkpoint and one score of all."""
     script = tmp_path / "go.py"
     script.write_text(
         "import sys\n"
@@ -97,7 +97,8 @@ def test_two_processes(data: Path, tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "import test_slowfast_training as t\n"
         "if __name__ == '__main__':\n"
-        f"    t.run(Path({str(data)!r}), Path({str(tmp_path / 'out')!r}), epochs=1, batch=3, devices=2)\n"
+        f"    data, out = Path({str(data)!r}), Path({str(tmp_path / 'out')!r})\n"
+        f"    t.run(data, out, epochs=1, batch=3, device={two_devices!r}, devices=2)\n"
     )
     done = subprocess.run(
         [sys.executable, str(script)],

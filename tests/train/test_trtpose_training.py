@@ -140,8 +140,8 @@ def test_animalpose_trains(tmp_path: Path) -> None:
     assert weights["cmap.weight"].shape[0] == 20
 
 
-def test_two_processes(data: Path, tmp_path: Path) -> None:
-    """Lightning's DDP over two CPU processes (gloo), by the command line; both end with the same weights."""
+def test_two_processes(data: Path, tmp_path: Path, two_devices: str) -> None:
+    """Lightning's DDP over two processes (gloo, NCCL), by the command line."""
     command = [
         sys.executable,
         "-m",
@@ -153,7 +153,7 @@ def test_two_processes(data: Path, tmp_path: Path) -> None:
         "--out",
         str(tmp_path),
     ]
-    command += ["--device", "cpu", "--devices", "2", "--steps", "2", "--batch", "2", "--size", "64"]
+    command += ["--device", two_devices, "--devices", "2", "--steps", "2", "--batch", "2", "--size", "64"]
     done = subprocess.run(
         [*command, "--held-out", "0", "--network", "edgekit-trtpose"],
         capture_output=True,
