@@ -31,7 +31,10 @@ COMMANDS = {
     "prepare": ("edgekit.prepare.cli:add_parser", "make a data set of your own videos (AVA's layout)"),
     "label": ("edgekit.label.cli:add_parser", "label your own pictures with poses (COCO keypoints)"),
     "train": ("edgekit.train.cli:add_train_parser", "train a model (extra [train])"),
-    "evaluate": ("edgekit.evaluate.cli:add_parser", "score a model against labelled pictures, or tracks against their truth"),
+    "evaluate": (
+        "edgekit.evaluate.cli:add_parser",
+        "score a model against labelled pictures, or tracks against their truth",
+    ),
     "validate": (
         "edgekit.evaluate.validate_cli:add_parser",
         "AlphaPose's accuracy over back ends and precisions",
