@@ -52,6 +52,7 @@ PACKAGE_OF = {
 }
 #: Imported where they are: JetPack's, an extra's, or asked for by a message when they are absent.
 OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "jtop", "cuda", "supervision", "traitlets", "gi"} | {
+    "motmetrics",
     "pyarrow",
     "pycocotools",
     "torch",

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgekit.engine import PRECISIONS
+from edgekit.engine import PRECISIONS, ShapeRanges
 from edgekit.errors import InputError
 
 
@@ -55,28 +55,56 @@ def run_build(args: argparse.Namespace) -> int:
     pictures, recipe = None, None
     if args.calibration:
         pictures, recipe = calibrated_with(args.model, path, args.calibration)
-    plan = build(
-        path,
-        args.precision,
-        parse_shapes(args.shapes) if args.shapes else None,
-        target=args.target,
-        workspace=args.workspace,
-        dla=args.dla,
-        calibration=pictures,
-        preprocess=recipe,
-        timing_cache=not args.no_timing_cache,
-        progress=not args.quiet,
-        force=args.force,
-        out=args.out,
-        topology=read_topology(args.topology) if args.topology else None,
-        size=args.size,
-    )
-    rows = plan.table()
-    width = max(len(label) for label, _ in rows)
-    sys.stdout.write("".join(f"{label:<{width}}  {value}\n" for label, value in rows))
-    if args.layers:
-        sys.stdout.write(layer_table(plan.layers()))
+    parts = parts_of(path, parse_shapes(args.shapes) if args.shapes else None)
+    if len(parts) > 1 and args.out:
+        raise InputError(f"{path.name} becomes two plans, around RoIAlign; leave --out away.")
+    for number, (part, shapes) in enumerate(parts):
+        plan = build(
+            part,
+            args.precision,
+            shapes,
+            target=args.target,
+            workspace=args.workspace,
+            dla=args.dla,
+            calibration=pictures,
+            preprocess=recipe,
+            timing_cache=not args.no_timing_cache,
+            progress=not args.quiet,
+            force=args.force,
+            out=args.out,
+            topology=read_topology(args.topology) if args.topology else None,
+            size=args.size,
+        )
+        rows = plan.table()
+        width = max(len(label) for label, _ in rows)
+        sys.stdout.write("\n" if number else "")
+        sys.stdout.write("".join(f"{label:<{width}}  {value}\n" for label, value in rows))
+        if args.layers:
+            sys.stdout.write(layer_table(plan.layers()))
     return 0
+
+
+def parts_of(path: Path, shapes: ShapeRanges | None) -> list[tuple[Path, ShapeRanges | None]]:
+    """What is built of a file, with its shapes: the file itself, or of a whole SlowFast its body and head.
+
+    The task opens a SlowFast as these two, so these are the plans that it finds.
+    """
+    from edgekit.engine.onnx_file import load_model
+    from edgekit.engine.shapes import model_inputs
+    from edgekit.tasks.slowfast_open import open_shapes, split_files
+
+    halves = split_files(path) if path.suffix == ".onnx" else None
+    if halves is None:
+        return [(path, shapes)]
+    given = dict(shapes or {})
+    parts: list[tuple[Path, ShapeRanges | None]] = []
+    for half in halves:
+        names = [spec.name for spec in model_inputs(load_model(half))]
+        own = {name: given.pop(name) for name in names if name in given}
+        parts.append((half, {**(open_shapes(half) or {}), **own}))
+    if given:
+        raise InputError(f"{path.name} has no input {min(given)!r} for --shapes, in body or head.")
+    return parts
 
 
 def layer_table(found: dict[str, Any]) -> str:

@@ -134,7 +134,7 @@ def recipe_of(model: str | Path, path: Path) -> cal.Recipe | cal.Preprocess:
     from edgekit.tasks.choose import kind_of
 
     for one in models().values():
-        yolo = one.recipe not in ("trtpose", "topdown")
+        yolo = one.recipe not in ("trtpose", "topdown", "slowfast")
         if yolo and (str(model) == one.name or Path(model) == one.path):
             style = one.recipe if one.recipe in ("yolox", "darknet") else "ultralytics"
             return cal.Recipe(style, one.pad, one.colour == "RGB", one.recipe != "yolox")
@@ -144,6 +144,8 @@ def recipe_of(model: str | Path, path: Path) -> cal.Recipe | cal.Preprocess:
         return crop_input(file.metadata)
     if kind == "trtpose":
         return TrtPoseInput(str(model), file)
+    if kind == "slowfast":
+        raise InputError(f"{path.name} sees windows of a video: pictures cannot calibrate it; use fp16.")
     return _yolo_recipe(file)
 
 

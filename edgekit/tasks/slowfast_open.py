@@ -103,14 +103,21 @@ def _usual(node: Any) -> bool:
 def plan_shapes(
     path: Path, backend: str, *, size: tuple[int, int] | None = None, short_side: int | None = None
 ) -> ShapeRanges | None:
-    """The shapes that a plan of this file is built for; None where no plan is to be built, or none is open.
-
-    The picture of a plan has one size: another form of it is filled up with the mean colour.
-    """
+    """As `open_shapes`, and None where no plan is to be built."""
     from edgekit.engine.choose import tensorrt_missing
 
     if path.suffix != ".onnx" or backend not in ("auto", "tensorrt") or tensorrt_missing() is not None:
         return None
+    return open_shapes(path, size=size, short_side=short_side)
+
+
+def open_shapes(
+    path: Path, *, size: tuple[int, int] | None = None, short_side: int | None = None
+) -> ShapeRanges | None:
+    """The shapes that a plan of this ONNX file is built for; None where it leaves none open.
+
+    The picture of a plan has one size: another form of it is filled up with the mean colour.
+    """
     from edgekit.engine.onnx_file import load_model
     from edgekit.engine.shapes import model_inputs
 

@@ -20,6 +20,7 @@ from build_nets import conv_net, nms_net, nonzero_net, save, write_pictures
 
 import edgekit.engine.plan
 import edgekit.engine.precision
+from edgekit.cli import main
 from edgekit.engine.build import build, jetson_note
 from edgekit.engine.onnx_file import load_model
 from edgekit.engine.plan import Plan
@@ -29,6 +30,8 @@ from edgekit.errors import EdgekitError, InputError, MissingError
 
 TARGET = "sm86"
 SHIPPED = sorted((Path(__file__).parents[2] / "engines").glob("*.onnx"))
+#: Built as body and head.
+IN_PARTS = [file for file in SHIPPED if file.stem == "edgekit-slowfast"]
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ def test_the_engine_computes_in_the_precision_asked_for(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [p for p in SHIPPED if p not in IN_PARTS], ids=lambda p: p.stem)
 def test_every_onnx_file_that_ships_builds(home: Path, path: Path, precision: str) -> None:
     inputs = model_inputs(load_model(path))
     shapes = {
@@ -104,6 +107,28 @@ def test_every_onnx_file_that_ships_builds(home: Path, path: Path, precision: st
     ]
     plan = ahead(path, precision, shapes or None, calibration=given if precision == "int8" else None)
     assert plan.sidecar["layers"] > 5
+
+
+@pytest.mark.parametrize("path", IN_PARTS, ids=lambda p: p.stem)
+def test_a_slowfast_is_built_as_body_and_head(
+    home: Path, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command: the two plans that its task opens; TensorRT-RTX has no RoIAlign."""
+    (home / "models.toml").write_text((path.parent / "models.toml").read_text(encoding="utf-8"), "utf-8")
+    command = ["build", str(path), "--target", TARGET, "--quiet"]
+    assert main(command) == 0
+    plans = sorted(file.name.split(".")[2].split("-")[0] for file in home.rglob("*.plan"))
+    assert plans == ["body", "head"]
+    assert "slow_rois=1x" in capsys.readouterr().out
+    assert main([*command, "--shapes", "slow=1x3x4x96x96,fast=1x3x16x96x96"]) == 0
+    assert "slow=1x3x4x96x96:" in capsys.readouterr().out
+    for more, words in (
+        (["--out", str(home / "x.plan")], "two plans"),
+        (["--shapes", "images=1x3x96x96"], "no input 'images'"),
+        (["--precision", "int8", "--calibration", str(home)], "windows of a video"),
+    ):
+        assert main([*command, *more]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_dynamic_batch(home: Path, tmp_path: Path) -> None:
