@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-
 from edgekit import plots, plots_actions
 
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("pyplot")
 
 
 @pytest.fixture
-def axis() -> Any:
-    return plt.subplots()[1]
+def axis(pyplot: Any) -> Any:
+    return pyplot.subplots()[1]
 
 
 def test_a_cut_out_is_the_same_in_each_picture_and_inside() -> None:

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 
 from edgekit import plots, plots_tracks
 from edgekit.results import Actions, Tracks
 
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("pyplot")
 
 
 @pytest.fixture
-def axis() -> Any:
-    return plt.subplots()[1]
+def axis(pyplot: Any) -> Any:
+    return pyplot.subplots()[1]
 
 
 def tracks(*rows: tuple[int, tuple[float, float, float, float]]) -> Tracks:
