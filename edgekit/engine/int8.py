@@ -131,11 +131,10 @@ def calibrated_with(
 def recipe_of(model: str | Path, path: Path) -> cal.Recipe | cal.Preprocess:
     """How a model wants its pictures: by the shelf, else by its notes and outputs, else as most do."""
     from edgekit.models import models
-    from edgekit.tasks.choose import kind_of
+    from edgekit.tasks.choose import kind_of, recipe_kind
 
     for one in models().values():
-        yolo = one.recipe not in ("trtpose", "topdown", "slowfast")
-        if yolo and (str(model) == one.name or Path(model) == one.path):
+        if recipe_kind(one.recipe) == "yolo" and (str(model) == one.name or Path(model) == one.path):
             style = one.recipe if one.recipe in ("yolox", "darknet") else "ultralytics"
             return cal.Recipe(style, one.pad, one.colour == "RGB", one.recipe != "yolox")
     file = Described.of(load_model(path))

@@ -7,9 +7,7 @@ meet different ones.
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +15,7 @@ from typing import Any, Protocol
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from edgekit.errors import InputError
@@ -28,8 +25,8 @@ from edgekit.train.pose_augment import PoseAugment, PoseBatch, PoseStore
 from edgekit.train.pose_curves import plot_curves
 from edgekit.train.pose_data import PoseSettings, Some
 from edgekit.train.pose_layers import folded
+from edgekit.train.run import RESUME, on_gpu, quiet_trainer
 
-RESUME = "last.ckpt"
 CLIP = 1.0  # longest gradient
 #: What `freeze` counts through; the last two are edgekit-trtpose's way to the heat maps of MultiPose.
 FROZEN = (".backbone.stem.", *(f".backbone.blocks.{n}." for n in range(17)), ".pyramid.", ".cmap.")
@@ -174,33 +171,22 @@ def fit(
 ) -> None:
     """Run Lightning's Trainer: bfloat16 on a GPU, DDP over several, `log/version_N/metrics.csv` in `out`."""
     s = module.settings
-    cuda = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda"
-    if cuda and devices > torch.cuda.device_count():
-        raise InputError(f"--devices {devices}, but this machine has {torch.cuda.device_count()} GPUs.")
-    if resume and not Path(resume).is_file():
-        raise InputError(f"There is no {resume} to resume from; it is {RESUME} of the unfinished run.")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no tips, no list of devices
+    cuda = on_gpu(device, devices, resume)
     epoch = min(s.check_every, s.steps)
-    keep = ModelCheckpoint(out, RESUME.removesuffix(".ckpt"), enable_version_counter=False, save_top_k=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # advice on loaders and devices that does not apply here
-        trainer = lightning.Trainer(
-            accelerator="gpu" if cuda else "cpu",
-            devices=devices,
-            strategy="ddp" if devices > 1 else "auto",
-            precision="bf16-mixed" if cuda else "32-true",
-            max_steps=s.steps,
-            max_epochs=-1,
-            logger=CSVLogger(out, name="log"),
-            callbacks=[keep, Clock(out, seconds, stop)],
-            log_every_n_steps=max(1, min(50, s.steps // 20)),
-            use_distributed_sampler=False,
-            enable_progress_bar=progress,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        pictures = len(module.held.images)
-        looks = range(-(-pictures // s.batch)) if pictures else None
+    pictures = len(module.held.images)
+    looks = range(-(-pictures // s.batch)) if pictures else None
+    with quiet_trainer(
+        out,
+        Clock(out, seconds, stop),
+        cuda=cuda,
+        devices=devices,
+        keep={"save_top_k": 1},
+        precision="bf16-mixed" if cuda else "32-true",
+        max_steps=s.steps,
+        max_epochs=-1,
+        log_every_n_steps=max(1, min(50, s.steps // 20)),
+        enable_progress_bar=progress,
+    ) as trainer:
         trainer.fit(
             module,
             torch.utils.data.DataLoader(range(epoch), batch_size=None),

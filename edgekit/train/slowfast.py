@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,9 +11,7 @@ from typing import Any
 
 import lightning
 import numpy as np
-import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
 from edgekit.errors import InputError
@@ -24,11 +20,11 @@ from edgekit.train.ava_data import AvaSet, Clips, Look, Order, collate, read_ava
 from edgekit.train.ava_map import AvaRows
 from edgekit.train.loop import save_checkpoint
 from edgekit.train.pose_curves import plot_curves
+from edgekit.train.run import on_gpu, quiet_trainer
 from edgekit.train.slowfast_module import SlowFastModule, SlowFastSettings
 from edgekit.train.slowfast_network import SFConfig, SlowFast, config_named
 from edgekit.train.slowfast_start import begin_with
 
-RESUME = "last.ckpt"
 Report = Callable[[str], None]
 
 
@@ -85,11 +81,7 @@ def train_slowfast(
     config = config_named(config) if isinstance(config, str) else config
     if config.head != "ava":
         raise InputError("`edgekit train slowfast` needs the head 'ava'; the head 'clip' has no boxes.")
-    cuda = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda"
-    if cuda and devices > torch.cuda.device_count():
-        raise InputError(f"--devices {devices}, but this machine has {torch.cuda.device_count()} GPUs.")
-    if resume and not Path(resume).is_file():
-        raise InputError(f"There is no {resume} to resume from; it is {RESUME} of the unfinished run.")
+    cuda = on_gpu(device, devices, resume)
     taught = read_ava(data, "train", boxes=boxes, fps=fps)
     held = read_ava(data, "val", boxes=held_boxes, fps=fps, classes=len(taught.names)) if validate else None
     config = replace(
@@ -209,28 +201,19 @@ def fit(
     progress: bool,
 ) -> None:
     """Run Lightning's Trainer: DDP over several devices, a checkpoint each epoch."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    keep = ModelCheckpoint(
-        out, RESUME.removesuffix(".ckpt"), enable_version_counter=False, save_on_train_epoch_end=True
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # advice on loaders and devices that does not apply here
-        trainer = lightning.Trainer(
-            accelerator="gpu" if cuda else "cpu",
-            devices=devices,
-            strategy="ddp" if devices > 1 else "auto",
-            precision=precision,  # type: ignore[arg-type]
-            max_epochs=module.settings.epochs,
-            logger=CSVLogger(out, name="log"),
-            callbacks=[keep, Clock(seconds, stop)],
-            log_every_n_steps=1,
-            check_val_every_n_epoch=check_every,
-            benchmark=cuda,
-            use_distributed_sampler=False,
-            enable_progress_bar=progress,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
+    with quiet_trainer(
+        out,
+        Clock(seconds, stop),
+        cuda=cuda,
+        devices=devices,
+        keep={"save_on_train_epoch_end": True},
+        precision=precision,
+        max_epochs=module.settings.epochs,
+        log_every_n_steps=1,
+        check_val_every_n_epoch=check_every,
+        benchmark=cuda,
+        enable_progress_bar=progress,
+    ) as trainer:
         trainer.fit(module, *data, ckpt_path=str(resume) if resume else None)
 
 
