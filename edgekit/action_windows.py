@@ -40,7 +40,7 @@ def center(frames: int, length: int, rate: int = 1) -> Indices:
 
 
 def segments(frames: int, length: int, rate: int = 1, count: int = 10) -> Indices:
-    """Windows over the whole clip: its starts in `count` equal parts, from each part's middle `length` frames.
+    """The possible starts in `count` equal parts, and `length` frames from the middle of each part.
 
     The parts are of the frames at which a window may start, so the last window still ends inside the clip.
 
