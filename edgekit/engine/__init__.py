@@ -111,6 +111,7 @@ def open_engine(
     precision: str = "fp16",
     backend: str = "auto",
     shapes: ShapeRanges | None = None,
+    beside: bool = False,
 ) -> Engine:
     """Open a model from the shelf, an ONNX file or a plan as an `Engine`.
 
@@ -121,6 +122,8 @@ def open_engine(
             "onnxruntime-cuda" or "pytorch". "auto" takes TensorRT where it and a GPU are found, ONNX Runtime
             otherwise, and never PyTorch, which is there to be measured against.
         shapes: min, opt and max shape of each dynamic input, for a plan that must be built.
+        beside: it runs beside a loop, whose engines are not to wait for its calls (TensorRT; with the others
+            nobody waits).
 
     Raises:
         InputError: the model or a setting cannot be used.
@@ -128,4 +131,4 @@ def open_engine(
     """
     from edgekit.engine.choose import choose_engine
 
-    return choose_engine(model, precision, backend, shapes)
+    return choose_engine(model, precision, backend, shapes, beside)

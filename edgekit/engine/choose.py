@@ -34,7 +34,7 @@ def tensorrt_missing() -> str | None:
 
 
 def choose_engine(
-    model: str | Path, precision: str, backend: str, shapes: ShapeRanges | None = None
+    model: str | Path, precision: str, backend: str, shapes: ShapeRanges | None = None, beside: bool = False
 ) -> Engine:
     """What `open_engine` does; see there."""
     if precision not in PRECISIONS:
@@ -47,34 +47,34 @@ def choose_engine(
     if path.suffix in PLANS:
         if backend not in ("auto", "tensorrt"):
             raise InputError(f"{path.name} is a TensorRT plan; {backend} cannot run it. Give the ONNX file.")
-        return _tensorrt(path, "a plan was given")
+        return _tensorrt(path, "a plan was given", beside)
     if backend == "tensorrt":
-        return _built(path, precision, shapes, "asked for")
+        return _built(path, precision, shapes, "asked for", beside)
     if backend == "pytorch":
         from edgekit.engine.pytorch import PyTorchEngine
 
         return PyTorchEngine(path, precision=precision, why="PyTorch: asked for")
     if backend == "auto" and (missing := tensorrt_missing()) is None:
-        return _built(path, precision, shapes, "TensorRT and a GPU are here")
+        return _built(path, precision, shapes, "TensorRT and a GPU are here", beside)
     reason = "asked for" if backend != "auto" else f"{missing}"
     return _onnxruntime(path, precision, backend, reason)
 
 
-def _built(onnx: Path, precision: str, shapes: ShapeRanges | None, why: str) -> Engine:
+def _built(onnx: Path, precision: str, shapes: ShapeRanges | None, why: str, beside: bool) -> Engine:
     if missing := tensorrt_missing():
         raise MissingError(f"TensorRT cannot run here: {missing}. `edgekit doctor` names the cure.")
     from edgekit.engine.build import build
 
     plan = build(onnx, precision, shapes)
-    return _tensorrt(plan.path, f"{why}; {plan.reason}")
+    return _tensorrt(plan.path, f"{why}; {plan.reason}", beside)
 
 
-def _tensorrt(plan: Path, why: str) -> Engine:
+def _tensorrt(plan: Path, why: str, beside: bool) -> Engine:
     if missing := tensorrt_missing():
         raise MissingError(f"{plan.name} needs TensorRT: {missing}. `edgekit doctor` names the cure.")
     from edgekit.engine.tensorrt import TensorRTEngine
 
-    return TensorRTEngine(plan, why=why)
+    return TensorRTEngine(plan, why=why, beside=beside)
 
 
 def _onnxruntime(onnx: Path, precision: str, backend: str, reason: str) -> Engine:

@@ -3,6 +3,10 @@
 A CUDA context is current on a thread, and notebook callbacks run on threads nobody chose. So one
 `GpuThread` per GPU retains and pushes the primary context (the one TensorRT and PyTorch share),
 does all the CUDA work, and frees everything before its last pop. `pycuda.autoinit` is never used.
+
+Work on it takes turns. What runs beside a loop (a large network that looks now and then) would make the
+loop's frames wait, so it has a second such thread, with the same context: each engine's stream is its own,
+and the GPU shares itself between them.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ START_SECONDS = 60.0  # the first context on a Jetson takes seconds, not a minut
 CLOSE_SECONDS = 10.0
 
 _LOCK = threading.Lock()
-_THREADS: dict[int, GpuThread] = {}
+_THREADS: dict[tuple[int, bool], GpuThread] = {}  # by GPU, and whether it is the one beside the loop
 
 
 class Freeable(Protocol):
@@ -48,19 +52,20 @@ class GpuThread:
         kept: what to free, last first, should the thread end before its owner did so.
     """
 
-    def __init__(self, ordinal: int = 0) -> None:
+    def __init__(self, ordinal: int = 0, beside: bool = False) -> None:
         self.name = ""
         self.capability = (0, 0)
         self.mapped = False
         self.kept: list[Freeable] = []
-        self._ordinal = ordinal
+        self._ordinal, self._key = ordinal, (ordinal, beside)
         self._users = 0
         self._pins: dict[int, tuple[weakref.ref, Any]] = {}  # pinned arrays, allocations; owner thread only
         self._stop = False
         self._ended = False
         self._jobs: queue.SimpleQueue[tuple[Future | None, Callable[..., Any], tuple]] = queue.SimpleQueue()
         self._ready: Future[None] = Future()
-        self._thread = threading.Thread(target=self._main, name=f"edgekit-gpu{ordinal}", daemon=True)
+        name = f"edgekit-gpu{ordinal}{'-beside' if beside else ''}"
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
         try:
             self._ready.result(START_SECONDS)
@@ -244,8 +249,8 @@ class GpuThread:
         """Take no more jobs; refuse those that wait, but still free pinned memory that was let go."""
         with _LOCK:
             self._ended = True
-            if _THREADS.get(self._ordinal) is self:
-                del _THREADS[self._ordinal]
+            if _THREADS.get(self._key) is self:
+                del _THREADS[self._key]
         with suppress(queue.Empty):
             while True:
                 future, work, args = self._jobs.get_nowait()
@@ -290,22 +295,27 @@ def load_driver() -> Any:
     return drv
 
 
-def acquire(ordinal: int = 0) -> GpuThread:
+def acquire(ordinal: int = 0, beside: bool = False) -> GpuThread:
     """The owner thread of GPU `ordinal`, started if need be. Each call needs its `release`.
+
+    Args:
+        ordinal: number of the GPU.
+        beside: the second one, for what runs beside a loop and may take long.
 
     Raises:
         MissingError: no pycuda, no driver or no such GPU.
     """
+    key = ordinal, beside
     with _LOCK:
-        gpu = _THREADS.get(ordinal)
+        gpu = _THREADS.get(key)
         if gpu is not None and not gpu._ended and gpu._thread.is_alive():
             gpu._users += 1
             return gpu
-    started = GpuThread(ordinal)  # outside the lock: its end takes the lock
+    started = GpuThread(ordinal, beside)  # outside the lock: its end takes the lock
     with _LOCK:
-        gpu = _THREADS.get(ordinal)
+        gpu = _THREADS.get(key)
         if gpu is None or gpu._ended:
-            gpu = _THREADS[ordinal] = started
+            gpu = _THREADS[key] = started
         gpu._users += 1
     if gpu is not started:  # somebody else was faster
         started.end()

@@ -1,7 +1,7 @@
 """Run a TensorRT plan: tensors by name, pinned buffers, CUDA events, CUDA-graph replay.
 
-One way of doing it serves TensorRT 8.5 to 11 and TensorRT-RTX. All work happens on the GPU's owner
-thread (`edgekit.engine.gpu_thread`), so an engine may be called and closed from any thread.
+One way of doing it serves TensorRT 8.5 to 11 and TensorRT-RTX. All work happens on an owner thread of
+the GPU (`edgekit.engine.gpu_thread`), so an engine may be called and closed from any thread.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class TensorRTEngine:
             the sidecar names, if it does.
         zero_copy: let the GPU work on host memory. None: on integrated GPUs only.
         why: the caller's reason for TensorRT, put before the engine's own.
+        beside: on the GPU's second thread, for an engine that runs beside a loop: calls of others do not
+            wait for its calls.
 
     Attributes: those of `edgekit.engine.Engine`. `times` are in seconds: "upload" is the copy into the
     pinned buffers (host clock) and on to the GPU, "infer" and "download" are GPU time (CUDA events).
@@ -58,13 +60,14 @@ class TensorRTEngine:
         dla_core: int | None = None,
         zero_copy: bool | None = None,
         why: str = "",
+        beside: bool = False,
     ) -> None:
         self.path = plan = Path(plan)
         notes = read_sidecar(plan)
         blob = _read_plan(plan, notes)
         wanted = notes.get("module")
         trt = load_tensorrt(wanted or "tensorrt", fallback=wanted is None)
-        gpu = acquire(device)
+        gpu = acquire(device, beside)
         dla_core = notes.get("dla") if dla_core is None else dla_core
         try:
             session = gpu.call(Session, gpu, trt, plan, blob, notes, graph, dla_core, zero_copy)

@@ -75,7 +75,8 @@ def _cure(module: str) -> str:
 def logger_for(trt: Any) -> Any:
     """The one logger of a TensorRT module, kept for ever: its plugin registry never lets go of it.
 
-    Warnings go to the `edgekit.tensorrt` log; the latest errors are kept in `logger.errors`. While
+    Warnings go to the `edgekit.tensorrt` log; the latest errors of the calling thread are kept in
+    `logger.errors`, as engines run on two. While
     `logger.listener` is set, every message goes there instead, as (name of the severity, text).
     """
     with _lock:
@@ -91,8 +92,14 @@ def _new_logger(trt: Any) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.errors: deque[str] = deque(maxlen=8)
+            self._said = threading.local()
             self.listener: Callable[[str, str], None] | None = None
+
+        @property
+        def errors(self) -> deque[str]:
+            if not hasattr(self._said, "errors"):
+                self._said.errors = deque(maxlen=8)
+            return self._said.errors
 
         def log(self, severity: Any, msg: str) -> None:
             if self.listener is not None:

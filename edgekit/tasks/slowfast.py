@@ -156,8 +156,7 @@ class SlowFast:
     A person who was not in a window's middle frame has no scores yet (`Actions.known`). A frame of another
     size, or with a lower index than the one before, begins a new video, as `reset` does. `span` and `stride`
     count the frames that come. Where the rate is another than the network learnt with, or a live source drops
-    frames, give a `span` of as many seconds (SlowFast 32×2: 64 frames, 2.1 s at 30 a second). On TensorRT
-    all engines share the GPU's thread: a frame waits for at most the pass of the body that is under way.
+    frames, give a `span` of as many seconds (SlowFast 32×2: 64 frames, 2.1 s at 30 a second).
 
     `threshold`, `stride` and `wait` may be assigned at any time.
 

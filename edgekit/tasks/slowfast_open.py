@@ -53,7 +53,7 @@ def open_networks(
         opened = []
         for path in parts:
             shapes = plan_shapes(path, backend, size=size, short_side=short_side)
-            opened.append(open_engine(path, precision, backend, shapes))
+            opened.append(open_engine(path, precision, backend, shapes, beside=True))
             stack.callback(opened[-1].close)
         stack.pop_all()
     return opened[0], opened[1] if len(opened) > 1 else None

@@ -162,6 +162,37 @@ def test_threads_take_turns(cubin: Path, tmp_path: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_nobody_waits_for_an_engine_that_runs_beside(cubin: Path, tmp_path: Path, beside: bool) -> None:
+    """One call of the large engine spins for half a second; the loop's engine answers all the while."""
+    large_plan = write_plan(tmp_path / "large.plan", cubin, (1000,), nanoseconds=500_000_000)
+    plan = write_plan(tmp_path / "loop.plan", cubin, (1 << 16,), nanoseconds=100_000)
+    with TensorRTEngine(plan) as loop, TensorRTEngine(large_plan, beside=beside) as large:
+        for _ in range(3):  # record both graphs
+            check(loop, noise(1 << 16))
+            check(large, noise(1000))
+        began = threading.Event()
+        got: list[dict[str, np.ndarray]] = []
+
+        def look() -> None:
+            large._gpu.post(began.set)  # its thread is at the door
+            got.append(large({"x": noise(1000)}))
+
+        caller = threading.Thread(target=look)
+        caller.start()
+        assert began.wait(10)
+        frames = 0
+        while not got:
+            check(loop, noise(1 << 16))
+            frames += 1
+        caller.join(10)
+        np.testing.assert_array_equal(got[0]["y"], reference(noise(1000)))
+    if beside:
+        assert frames > 20
+    else:
+        assert frames <= 3  # so the test can tell
+
+
 def test_what_cannot_be_recorded_leaves_the_stream_usable(gpu: GpuThread) -> None:
     import pycuda.driver as drv
 

@@ -23,7 +23,7 @@ from cuda_double import FakeCuda
 from onnx import TensorProto, helper
 from trt_double import FakeTensorRT, signatures, strict
 
-from edgekit.engine import Engine, cuda, gpu_thread, trt_module
+from edgekit.engine import Engine, choose, cuda, gpu_thread, open_engine, trt_module
 from edgekit.engine.onnxruntime import OnnxRuntimeEngine
 from edgekit.engine.tensorrt import TensorRTEngine
 from edgekit.errors import EdgekitError, InputError, MissingError
@@ -470,6 +470,68 @@ def test_calls_from_many_threads_take_turns(machine: FakeCuda, fixed: Path) -> N
     closer.start()
     shared.close()  # at the same time as the other thread
     closer.join(10)
+
+
+def test_nobody_waits_for_an_engine_that_runs_beside(
+    machine: FakeCuda, fixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, gate, got = threading.Event(), threading.Event(), []
+    with TensorRTEngine(fixed) as loop, TensorRTEngine(fixed, beside=True) as large:
+        names = {thread.name for thread in threading.enumerate()}
+        assert {"edgekit-gpu0", "edgekit-gpu0-beside"} <= names
+        enqueue = large._session._infer
+
+        def slow() -> None:
+            enqueue()
+            began.set()
+            assert gate.wait(20)
+
+        monkeypatch.setattr(large._session, "_infer", slow)
+        caller = threading.Thread(target=lambda: got.append(large(fixed_feeds(7))))
+        caller.start()
+        assert began.wait(20)
+        for seed in range(3):  # with one thread for both, the first of these would wait for ever
+            check(loop, fixed, fixed_feeds(seed))
+        with TensorRTEngine(fixed) as late:  # opened and closed meanwhile
+            check(late, fixed, fixed_feeds(4))
+        assert got == []
+        gate.set()
+        caller.join(20)
+        wanted = reference(fixed, fixed_feeds(7))
+        assert {name: array.tobytes() for name, array in got[0].items()} == {
+            name: array.tobytes() for name, array in wanted.items()
+        }
+
+
+def test_open_engine_passes_it_on(machine: FakeCuda, fixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "tensorrt_missing", lambda: None)
+    for beside in (False, True):
+        with open_engine(fixed, beside=beside) as engine, TensorRTEngine(fixed) as loop:
+            assert isinstance(engine, TensorRTEngine)
+            assert (engine._gpu is loop._gpu) != beside
+
+
+def test_the_end_of_one_thread_leaves_the_other_alone(machine: FakeCuda, fixed: Path) -> None:
+    with TensorRTEngine(fixed) as loop:
+        large = TensorRTEngine(fixed, beside=True)
+        large._gpu.end()
+        with pytest.raises(EdgekitError, match="has ended; open the engine again"):
+            large(fixed_feeds())
+        large.close()
+        check(loop, fixed, fixed_feeds())
+        with TensorRTEngine(fixed, beside=True) as again:
+            check(again, fixed, fixed_feeds(1))
+
+
+def test_errors_of_two_threads_are_kept_apart(machine: FakeCuda) -> None:
+    logger = trt_module.logger_for(module())
+    logger.log(tensorrt_rtx.ILogger.Severity.ERROR, "mine")
+    other = threading.Thread(
+        target=lambda: (logger.log(tensorrt_rtx.ILogger.Severity.ERROR, "other's"), logger.errors.clear())
+    )
+    other.start()
+    other.join()
+    assert list(logger.errors) == ["mine"]
 
 
 def test_an_engine_that_is_dropped_is_freed(machine: FakeCuda, fixed: Path) -> None:

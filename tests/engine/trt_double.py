@@ -108,7 +108,6 @@ class FakeTensorRT:
     def __init__(self, cuda: FakeCuda, old: bool = False, dla_cores: int = 0) -> None:
         self.cuda, self.old, self.dla_cores = cuda, old, dla_cores
         self.spoil: dict[str, Any] = {}
-        self.busy = threading.Lock()
         self.enqueues = 0
         self.__name__, self.__version__ = "tensorrt", "10.3.0"
 
@@ -222,6 +221,7 @@ class _Context(_Tracked):
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
         self._allocators: dict[str, Any] = {}
+        self._busy = threading.Lock()
 
     def set_input_shape(self, name: str, shape: Any) -> bool:
         wanted = _dims(self._inputs[name])
@@ -263,7 +263,7 @@ class _Context(_Tracked):
         return self._trt.cuda.step("set_output_allocator")
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        assert self._trt.busy.acquire(blocking=False), "two enqueues of one context at once"
+        assert self._busy.acquire(blocking=False), "two enqueues of one context at once"
         try:
             self._trt.cuda.here("enqueue")
             self._trt.enqueues += 1
@@ -272,7 +272,7 @@ class _Context(_Tracked):
                 return False
             return self._enqueue(self._trt.cuda.streams[stream_handle])
         finally:
-            self._trt.busy.release()
+            self._busy.release()
 
     def _enqueue(self, stream: Any) -> bool:
         addresses, shapes = dict(self._addresses), dict(self._shapes)

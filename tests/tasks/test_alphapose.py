@@ -241,7 +241,7 @@ def test_plans_of_both_take_batches_by_default(
 ) -> None:
     asked: list[object] = []
 
-    def build(onnx: Path, precision: str, shapes: object, why: str) -> OnnxRuntimeEngine:
+    def build(onnx: Path, precision: str, shapes: object, *_: object) -> OnnxRuntimeEngine:
         asked.append(shapes)
         return OnnxRuntimeEngine(onnx)
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ from action_nets import (
 from numpy.typing import NDArray
 
 from edgekit.camera import open_source
-from edgekit.engine import open_engine
+from edgekit.engine import Engine, open_engine
 from edgekit.engine.roi_forms import rois_as_grid
 from edgekit.engine.shapes import check_shapes, model_inputs
 from edgekit.errors import EdgekitError, InputError
@@ -532,6 +533,23 @@ def test_a_plan_is_built_for_one_picture_and_1_to_32_people(
 
 
 # beside the loop
+
+
+def test_body_and_head_have_a_gpu_thread_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def opened(*args: Any, beside: bool = False) -> Engine:
+        asked.append(beside)
+        return open_engine(*args, beside=beside)
+
+    monkeypatch.setattr("edgekit.tasks.slowfast_open.open_engine", opened)
+    paths = (save(net, tmp_path / f"{i}.onnx") for i, net in enumerate(split_nets()))
+    for engine in open_networks(tuple(paths), "fp32", "onnxruntime-cpu"):
+        assert engine is not None
+        engine.close()
+    assert asked == [True, True]
 
 
 class Gate:

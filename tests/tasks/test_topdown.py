@@ -236,7 +236,7 @@ def test_a_plan_is_built_for_one_to_64_people(tmp_path: Path, monkeypatch: pytes
     assert default_shapes(dots_net(tmp_path / "fixed.onnx", COLOURS, 1, task="topdown")) is None
     asked: list[object] = []
 
-    def build(onnx: Path, precision: str, shapes: object, why: str) -> OnnxRuntimeEngine:
+    def build(onnx: Path, precision: str, shapes: object, *_: object) -> OnnxRuntimeEngine:
         asked.append(shapes)
         return OnnxRuntimeEngine(onnx)
 
