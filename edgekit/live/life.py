@@ -8,14 +8,14 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgekit.live.view import LiveView
+    from edgekit.live.session_view import SessionView
 
-_views: weakref.WeakSet[LiveView] = weakref.WeakSet()
+_views: weakref.WeakSet[SessionView] = weakref.WeakSet()
 _shell: Any = None
 _cell_runs = False
 
 
-def watch(view: LiveView) -> str | None:
+def watch(view: SessionView) -> str | None:
     """Look after `view` from now on; returns the id of the cell that runs now, where there is one."""
     global _shell, _cell_runs
     from IPython.core.getipython import get_ipython

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from html import escape
 
 import ipywidgets as widgets
 
 from edgekit.clocks import Stats
-from edgekit.live import life
 from edgekit.live.controls import Choice, Settings, shelf_models
-from edgekit.live.picture import Picture, ToBrowser
+from edgekit.live.picture import ToBrowser
 from edgekit.live.power import PowerLine
 from edgekit.live.record import Recording, snapshot
+from edgekit.live.session_view import SessionView
 from edgekit.live.text import clock, figures, line, sentence
 from edgekit.run import Session, Task
 
-TICK_S = 0.25
-#: JupyterLab takes an output away and puts it back when it draws it anew; what is gone longer is gone.
-GRACE_S = 0.8
-#: A browser that is silent for so long has lost its connection, or was killed.
-SILENCE_S = 30.0
 
-
-class LiveView(widgets.VBox):
+class LiveView(SessionView):
     """See `edgekit.live.live`, which makes it.
 
     Attributes:
         session: what is shown.
         cell: id of the notebook cell that made the view, or None.
     """
-
-    _shut = True  # until it is whole: ipywidgets closes what could not be made
 
     def __init__(
         self,
@@ -45,18 +36,12 @@ class LiveView(widgets.VBox):
         quality: int = 80,
         power: str | None = "auto",
     ) -> None:
-        self.session = session
+        SessionView.__init__(self, session, side, quality)
         self._open_task = open_task
         self._power = None if power is None else PowerLine(power)
-        self._picture = Picture(side, quality)
-        self._picture.moved = self._redirect
         self._screen = ToBrowser(self._picture)
         self._settings = Settings()
         self._recording: Recording | None = None
-        self._busy = self._because = self._saved = ""
-        self._problem: BaseException | None = None
-        self._ticker: threading.Thread | None = None
-        self._lock = threading.RLock()
 
         self._start = self._button("Start", "play", "Open the source and begin", self._on_start)
         self._stop = self._button("Stop", "stop", "End, and free the source", self._on_stop)
@@ -75,75 +60,31 @@ class LiveView(widgets.VBox):
         row = widgets.Layout(flex_flow="row wrap", grid_gap="2px 4px", margin="4px 0", align_items="center")
         above = [self._picture, self._figures, self._error, widgets.HBox(bar, layout=row)]
         children = [*above, self._settings.box, self._state, self._engine, self._power_line]
-        super().__init__(children, layout=widgets.Layout(max_width=f"{max(side, 480)}px"))
-        self._shut = False
-        self.add_class("edgekit-live")
-        self.cell = life.watch(self)
+        self._arrange(children, max(side, 480))
         session.add(self._open_screen)
         self.refresh()
-
-    def _button(self, text: str, icon: str, tooltip: str, click: Callable[[], None]) -> widgets.Button:
-        layout = widgets.Layout(width="auto")
-        button = widgets.Button(description=text, icon=icon, tooltip=tooltip, layout=layout)
-        button.on_click(lambda _: click())
-        return button
-
-    def _redirect(self) -> None:
-        """Let clicks and moves, too, come where the picture's answers come now: see `Picture.reply`."""
-        todo: list[widgets.Widget] = [*self.children]
-        for widget in todo:
-            todo += getattr(widget, "children", ())
-            if getattr(widget, "description", ""):
-                widget.send_state("description")
 
     # frames begin and end
 
     def _open_screen(self) -> ToBrowser:
         """The session asks for the sink at the beginning of each run."""
-        self._because = ""
-        with self._lock:
-            if self._ticker is None and not self._shut:
-                self._ticker = threading.Thread(target=self._tick, name="edgekit-live", daemon=True)
-                self._ticker.start()
+        self._begin_ticking()
         return self._screen
 
-    def _tick(self) -> None:
-        meter = None
+    def _frames_begin(self) -> None:
         if self._power is not None:
             self._power.start()
-        while True:
-            self._supervise()
-            self._picture.reply(self.refresh)
-            with self._lock:
-                if self._shut or not self.session.running:
-                    self._ticker = None
-                    if self._power is not None:  # here, since the next run may begin at once
-                        meter = self._power.detach()
-                    break
-            time.sleep(TICK_S)
-        self._end_recording()
-        self._picture.reply(self.refresh)
-        if meter is not None:
-            meter.stop()
 
-    def _supervise(self) -> None:
-        """Stop what nobody watches any more."""
-        flow = self._picture.flow
-        if life.cell_runs() and self._picture.heard_on_main_thread:
-            flow.forgive()
-        if flow.empty() >= GRACE_S:
-            self._stop_now("the view was closed")
-        elif (flow.silence() or 0.0) >= SILENCE_S:
-            self._stop_now(f"the browser has not answered for {SILENCE_S:.0f} s")
+    def _frames_ended(self) -> Callable[[], None]:
+        meter = None if self._power is None else self._power.detach()
 
-    def _stop_now(self, because: str) -> None:
-        self.stopped_because(because)
-        self.session.stop()
+        def rest() -> None:
+            self._end_recording()
+            self._picture.reply(self.refresh)  # now, since a meter takes a while to stop
+            if meter is not None:
+                meter.stop()
 
-    def stopped_because(self, because: str) -> None:
-        """Say why the session, if it runs, is being stopped."""
-        if self.session.running and not self._because:
-            self._because = because
+        return rest
 
     def close(self) -> None:
         """Stop the session, free its source, and take the view away."""
@@ -153,31 +94,9 @@ class LiveView(widgets.VBox):
         self.session.remove(self._open_screen)
         self.session.stop()
         self._end_recording()
-        for child in (self._picture, self._settings.box, *self.children):
-            child.close()
-        super().close()
+        self._close_parts()
 
-    # buttons; each does its work in a thread, since the browser waits for the answer
-
-    def _do(self, busy: str, work: Callable[[], None], undo: Callable[[], None] | None = None) -> None:
-        """Do `work` with the buttons locked, and show what goes wrong."""
-
-        def run() -> None:
-            try:
-                work()
-            except Exception as error:
-                self._problem = error
-                if undo is not None:
-                    self._picture.reply(undo)
-            self._busy = ""
-            self._picture.reply(self.refresh)
-
-        with self._lock:
-            if self._busy:
-                return
-            self._busy, self._problem, self._saved = busy, None, ""
-        self.refresh()
-        threading.Thread(target=run, name="edgekit-button", daemon=True).start()
+    # buttons
 
     def _on_start(self) -> None:
         def work() -> None:

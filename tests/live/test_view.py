@@ -17,7 +17,7 @@ from fake_camera import Boxes, Camera, is_free
 
 from edgekit.errors import InputError, MissingError
 from edgekit.live import life, live
-from edgekit.live import view as view_module
+from edgekit.live import session_view as view_module
 from edgekit.run import Session
 from edgekit.telemetry.sample import Sample, boot_clock, wall_iso
 from edgekit.telemetry.sampler import ProbeError, Sampler

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_a_long_cell_holds_the_picture_and_ends_nothing(tmp_path):
-    long = "from edgekit.live import view as module\nmodule.SILENCE_S = 3.0\ntime.sleep(9)"
+    long = "from edgekit.live import session_view as module\nmodule.SILENCE_S = 3.0\ntime.sleep(9)"
     with Lab(tmp_path, subshells=False) as lab:
         notebook(lab.work / "view.ipynb", SHOW, long)
         with lab.open("view.ipynb") as page:
