@@ -41,6 +41,11 @@ def _norm(channels: int, deep: bool) -> nn.Module:
     return nn.BatchNorm3d(channels) if deep else nn.BatchNorm2d(channels)
 
 
+def stem_channels(width: float) -> int:
+    """Of the first convolution: a multiple of 8, which GPUs are fast with."""
+    return max(8, 8 * round(STEM * width / 8))
+
+
 class Block(nn.Module):
     """Convolutions beside a shortcut: two of 3×3, or 1×1, 3×3, 1×1. The first 3×3 strides.
 
@@ -94,7 +99,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         depth, convs = BACKBONES[backbone]
-        planes = max(8, 8 * round(STEM * width / 8))  # multiples of 8 are fast
+        planes = stem_channels(width)
         if deep:
             self.conv1: nn.Module = nn.Conv3d(channels, planes, (5, 7, 7), 2, (2, 3, 3), bias=False)
             self.maxpool: nn.Module = nn.MaxPool3d((1, 3, 3), 2, (0, 1, 1))
@@ -250,7 +255,7 @@ def network_of(model: Model, classes: int) -> ActionNet:
     Raises:
         InputError: a setting or a file does not fit.
     """
-    from edgekit.train.action_weights import begin_with
+    from edgekit.train.action_start import begin_with
 
     network = new_network(model, classes)
     begin_with(network, model)
