@@ -53,11 +53,13 @@ PACKAGE_OF = {
 #: Imported where they are: JetPack's, an extra's, or asked for by a message when they are absent.
 OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "jtop", "cuda", "supervision", "traitlets", "gi"} | {
     "motmetrics",
+    "omegaconf",
     "pyarrow",
     "pycocotools",
     "torch",
     "onnx2torch",
     "torchvision",
+    "webdataset",
     "yaml",
 }
 

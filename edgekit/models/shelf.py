@@ -20,7 +20,7 @@ from edgekit.models.coco import COCO80
 from edgekit.topology import TOPOLOGIES
 
 SOURCES = ("shipped", "url", "export")
-RECIPES = ("yolov8", "yolov5", "yolox", "darknet", "end2end", "trtpose", "topdown", "slowfast")
+RECIPES = ("yolov8", "yolov5", "yolox", "darknet", "end2end", "trtpose", "topdown", "slowfast", "action")
 COLOURS = ("RGB", "BGR")
 #: What stands for a long list of class names.
 NAMES = {"coco80": COCO80, "ava80": AVA80, "kinetics400": KINETICS400}
