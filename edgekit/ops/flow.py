@@ -22,10 +22,10 @@ from edgekit.errors import InputError, MissingError
 METHODS = ("auto", "dis", "farneback", "nvof", "cuda")
 #: What `flow_to_grey` does, in a word: models and sets note it beside the method.
 SCALING = "longest"
-#: Farnebäck's settings are those of OpenCV's class, in both its CPU and its CUDA form.
-FARNEBACK = {"numLevels": 5, "pyrScale": 0.5, "winSize": 13, "numIters": 10, "polyN": 5, "polySigma": 1.1}
 #: NV_OF_PERF_LEVEL_SLOW, the best quality, and one vector a pixel (opencv2/cudaoptflow.hpp).
 NVOF = {"perfPreset": 5, "outputGridSize": 1}
+
+Calc = Callable[[Any, Any], Any]
 
 
 class Flow:
@@ -61,7 +61,7 @@ class Flow:
         except cv2.error as error:
             height, width = previous.shape[:2]
             words = f"{self.name} cannot find the optical flow of {width}x{height} pictures"
-            raise InputError(f"{words}: {error.err or error}; give larger ones.") from error
+            raise InputError(f"{words}: {_words(error)}; give others.") from error
         return np.asarray(flow, np.float32)
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ def open_flow(method: str = "dis") -> Flow:
     """A method of optical flow.
 
     Args:
-        method: "dis" (Kroeger et al. 2016, OpenCV's preset medium) and "farneback" (2003) run on the CPU,
+        method: "dis" (Kroeger et al. 2016, preset medium) and "farneback" (2003) run on the CPU,
             "nvof" on the optical flow engine of NVIDIA's GPUs from Turing on, "cuda" is Farnebäck's method
             on the GPU; "auto" takes nvof, cuda or dis, whichever is there first, and says which.
 
@@ -91,13 +91,12 @@ def open_flow(method: str = "dis") -> Flow:
     if method == "nvof":
         return _nvof()
     if method == "cuda":
-        farneback = _cuda_class("FarnebackOpticalFlow").create(**FARNEBACK)
+        farneback = _cuda_class("FarnebackOpticalFlow").create()
         return Flow(method, lambda a, b: _on_gpu(farneback, a, b))
     if method == "farneback":
-        one = cv2.FarnebackOpticalFlow.create(**FARNEBACK)
+        one = cv2.FarnebackOpticalFlow.create()
         return Flow(method, lambda a, b: one.calc(a, b, None))
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return Flow(method, lambda a, b: dis.calc(a, b, None))
+    return Flow(method, _dis())
 
 
 def flow_to_grey(flow: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -113,6 +112,11 @@ def flow_to_grey(flow: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[
     longest = max(1.0, float(np.hypot(flow[..., 0], flow[..., 1]).max(initial=0.0)))
     grey = (flow / np.float32(longest) * np.float32(127.999) + np.float32(128)).astype(np.uint8)
     return np.ascontiguousarray(grey[..., 0]), np.ascontiguousarray(grey[..., 1])
+
+
+def _words(error: cv2.error) -> str:
+    """The sentence in OpenCV's error, without its file and line."""
+    return str(getattr(error, "err", None) or error).strip().rstrip(".")
 
 
 def _grey(picture: NDArray[np.uint8]) -> Any:
@@ -140,6 +144,23 @@ def _lacking(method: str) -> str:
     return ""
 
 
+def _dis() -> Calc:
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def calc(previous: Any, following: Any) -> Any:
+        height, width = previous.shape
+        if min(height, width) < 12:
+            raise cv2.error("no side may be below 12 pixels")
+        if (
+            width > 2 * height
+        ):  # OpenCV halves by the width alone, until less than a patch is left of the height
+            turned = dis.calc(np.ascontiguousarray(previous.T), np.ascontiguousarray(following.T), None)
+            return np.ascontiguousarray(turned.transpose(1, 0, 2)[..., ::-1])
+        return dis.calc(previous, following, None)
+
+    return calc
+
+
 def _on_gpu(farneback: Any, previous: Any, following: Any) -> Any:
     pair = [cv2.cuda.GpuMat(picture) for picture in (previous, following)]
     return farneback.calc(*pair, None).download()
@@ -161,10 +182,8 @@ def _nvof() -> Flow:
             try:
                 made[size] = _cuda_class("NvidiaOpticalFlow_2_0").create(size, **NVOF)
             except cv2.error as error:
-                raise MissingError(
-                    f"this GPU has no optical flow engine for {size[0]}x{size[1]} pictures ({error.err or error}); "
-                    "use cuda, dis or farneback."
-                ) from error
+                words = f"this GPU's optical flow engine does not take {size[0]}x{size[1]} pictures"
+                raise MissingError(f"{words} ({_words(error)}); use cuda, dis or farneback.") from error
         vectors = made[size].calc(previous, following, None)[0]
         return made[size].convertToFloat(vectors, None)
 

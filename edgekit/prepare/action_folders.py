@@ -200,8 +200,8 @@ def write_clip(
         if count < (2 if flow else 1):
             raise InputError(f"{label}/{name}: {count} pictures; it takes one, and two for optical flow.")
         made = {"frames": count, "width": size[0], "height": size[1], "fps": fps}
-        made["flow"] = getattr(flow, "name", "own") if flow else None
-        note = json.dumps({**made, **(facts or {})}, ensure_ascii=False, indent=1)
+        method = getattr(flow, "name", "own") if flow else None
+        note = json.dumps({**made, "flow": method, **(facts or {})}, ensure_ascii=False, indent=1)
         (part / NOTE).write_text(note + "\n", encoding="utf-8")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
