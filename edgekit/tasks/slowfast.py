@@ -11,36 +11,25 @@ tracks, and so to the boxes of the present frame.
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.beside import Beside
 from edgekit.engine import Engine
 from edgekit.engine.choose import BACKENDS
 from edgekit.errors import InputError
-from edgekit.results import Actions, Frame, Tracks
+from edgekit.results import Frame, Tracks
 from edgekit.tasks.clip_buffer import ClipBuffer
 from edgekit.tasks.slowfast_nets import net_of, read_notes
 from edgekit.tasks.slowfast_open import Model, open_networks
-from edgekit.tasks.slowfast_scores import TrackScores
 from edgekit.tasks.track import Track, open_track
+from edgekit.tasks.windowed import COLD, HALF_LIFE_S, WHOLE, Seen, Windowed
 from edgekit.tasks.yolo import Yolo
-
-#: What a window shows before `span` frames have come: nothing, or the first frame over and over.
-COLD = ("wait", "pad")
-#: Seconds after which what was seen before counts half, where scores are smoothed.
-HALF_LIFE_S = 0.5
-#: The row of a network that looks at the whole picture.
-WHOLE = np.zeros(1, np.int64)
 
 
 def open_slowfast(
@@ -123,16 +112,7 @@ class _Look:
     video: int
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What the network gave for a window, and what that took."""
-
-    scores: NDArray[np.float32]
-    look: _Look
-    parts: dict[str, float]
-
-
-class SlowFast:
+class SlowFast(Windowed[_Look]):
     """Actions of tracked people, or of the whole picture.
 
     Args:
@@ -175,12 +155,6 @@ class SlowFast:
         InputError: a setting makes no sense, or does not fit the network.
     """
 
-    controls: ClassVar[dict[str, str]] = {
-        "threshold": "lowest score shown",
-        "stride": "frames between two looks",
-    }
-    ranges: ClassVar[dict[str, tuple[int, int, int]]] = {"stride": (1, 64, 1)}
-
     def __init__(
         self,
         tracks: Track | None,
@@ -206,13 +180,20 @@ class SlowFast:
         if self.net.people != (tracks is not None):
             looks, gives = ("people", "tracks") if self.net.people else ("the whole picture", "tracks=None")
             raise InputError(f"this network looks at {looks}; give {gives}.")
-        self.tracks = tracks
         given = {"span": span, "stride": stride, "threshold": threshold, "short_side": short_side}
         metadata = {**({} if head is None else head.metadata), **body.metadata}
         self.notes = read_notes(metadata, self.net, {**given, "size": size, "names": names})
-        self.engine, self.names = body, self.notes.names
-        self.threshold, self.stride = self.notes.threshold, self.notes.stride
-        self.wait, self.live = wait, False
+        super().__init__(
+            tracks,
+            body,
+            self.notes.names,
+            threshold=self.notes.threshold,
+            stride=self.notes.stride,
+            wait=wait,
+            half_life=half_life if smooth else 0.0,
+            keep=self.notes.span,
+            parts=("detect", "track", "buffer", "body", "roi", "head"),
+        )
         self.buffer = ClipBuffer(
             span=self.notes.span,
             frames=self.notes.frames,
@@ -225,17 +206,7 @@ class SlowFast:
         )
         # From the middle frame to the newest: the left end is what the window's boxes are of.
         self._past: deque[tuple[Tracks | None, float]] = deque(maxlen=self.span - self.buffer.middle)
-        self._scores = TrackScores(len(self.names), half_life if smooth else 0.0, keep=self.span)
-        self._beside: Beside[_Seen] = Beside("edgekit-actions")
         self._due = False
-        self._video = 0
-        self._index = -1
-        self.times = {"pre": 0.0, "infer": 0.0, "post": 0.0}
-        self.parts = dict.fromkeys(("detect", "track", "buffer", "body", "roi", "head"), 0.0)
-
-    @property
-    def _waits(self) -> bool:
-        return not self.live if self.wait is None else self.wait
 
     @property
     def span(self) -> int:
@@ -247,102 +218,31 @@ class SlowFast:
         """(height, width) of the network's picture, None before the first frame."""
         return self.notes.size if self.buffer.fit is None else self.buffer.fit.canvas
 
-    @property
-    def stride(self) -> int:
-        """Frames from one window to the next."""
-        return self._stride
-
-    @stride.setter
-    def stride(self, value: int) -> None:
-        if int(value) < 1:
-            raise InputError(f"stride={value} is no step; give 1 frame or more.")
-        self._stride = int(value)
-
-    @property
-    def threshold(self) -> float:
-        """Lowest score that is shown."""
-        return self._threshold
-
-    @threshold.setter
-    def threshold(self, value: float) -> None:
-        if not 0.0 <= value <= 1.0:
-            raise InputError(f"threshold={value} is not between 0 and 1.")
-        self._threshold = value
-
-    @overload
-    def __call__(self, frames: Frame | NDArray[np.uint8]) -> Actions: ...
-    @overload
-    def __call__(self, frames: Sequence[Frame | NDArray[np.uint8]]) -> list[Actions]: ...
-    def __call__(
-        self, frames: Frame | NDArray[np.uint8] | Sequence[Frame | NDArray[np.uint8]]
-    ) -> Actions | list[Actions]:
-        """Take the next frame of the video (or each of several): what its people do, in pixels of it."""
-        if isinstance(frames, Frame | np.ndarray):
-            return self._next(frames)
-        return [self._next(frame) for frame in frames]
-
-    def _next(self, frame: Frame | NDArray[np.uint8]) -> Actions:
-        if not isinstance(frame, Frame):
-            frame = Frame(frame, self._index + 1)
-        if frame.index < self._index or self._another_size(frame):
-            self.reset()
-        self._index = frame.index
-        self.parts = dict.fromkeys(self.parts, 0.0)
-        self.times = {"pre": 0.0, "infer": 0.0, "post": 0.0}
-        tracks = None
-        if self.tracks is not None:
-            tracks = self.tracks(frame)
-            self.parts.update(self.tracks.parts)
-            self.times.update(self.tracks.times)
-        start = time.perf_counter()
-        self.preprocess(frame, tracks)
-        self._collect()
-        look = self._next_look()
-        ready = time.perf_counter()
-        self.parts["buffer"] = ready - start
-        inferred = 0.0 if look is None else self._look(look)
-        seen = time.perf_counter()
-        actions = self.postprocess(tracks)
-        self.times["pre"] += ready - start
-        self.times["infer"] += inferred
-        self.times["post"] += time.perf_counter() - seen + (seen - ready - inferred)
-        return actions
-
     def preprocess(self, frame: Frame, tracks: Tracks | None) -> None:
         """Put a frame, and who is in it, into the ring."""
         self.buffer.add(frame.image)
         self._past.append((tracks, frame.t))
         self._due |= self.buffer.ready and (self.buffer.count - self.span) % self.stride == 0
 
-    def infer(self, look: _Look) -> _Seen:
+    def infer(self, look: _Look) -> Seen:
         """Run the network on a window."""
-        return _Seen(self.net(look.slow, look.fast, look.boxes), look, dict(self.net.parts))
+        scores = self.net(look.slow, look.fast, look.boxes)
+        parts = dict(self.net.parts)
+        return Seen(scores, look.ids, look.t, look.video, parts, parts["body"] + parts["head"])
 
-    def postprocess(self, tracks: Tracks | None) -> Actions:
-        """The scores that are known for these tracks (None: for the whole picture)."""
-        ids = WHOLE if tracks is None else tracks.track_id
-        scores, known = self._scores.of(ids, self.buffer.count)
-        boxes, numbers = (None, None) if tracks is None else (tracks.xyxy, ids)
-        return Actions(scores, self.names, boxes, numbers, self.threshold, known)
-
-    def reset(self) -> None:
-        """Forget frames, tracks and scores, as before another video."""
-        if self.tracks is not None:
-            self.tracks.reset()
+    def forget(self) -> None:
+        """Empty the ring."""
         self.buffer.reset()
         self._past.clear()
-        self._scores.reset()
         self._due = False
-        self._video += 1  # a window of the old one that is still looked at gives nothing
-        self._index = -1
 
-    def _another_size(self, frame: Frame) -> bool:
-        fit = self.buffer.fit
-        return fit is not None and self.buffer.count > 0 and fit.source != frame.image.shape[:2]
+    def release(self) -> None:
+        """Close body and head."""
+        self.net.close()
 
-    def _next_look(self) -> _Look | None:
-        """The newest window where one is due and can be looked at now; None too where nobody is in it."""
-        if not self._due or (not self._waits and not self._beside.free):
+    def next_look(self) -> _Look | None:
+        """The newest window where one is due; None too where nobody is in it."""
+        if not self._due:
             return None
         self._due = False
         tracks, t = self._past[0]
@@ -353,41 +253,3 @@ class SlowFast:
             assert self.buffer.fit is not None
             boxes, ids = self.buffer.fit.boxes(tracks.xyxy), tracks.track_id
         return _Look(*self.buffer.window(), boxes, ids, t, self._video)
-
-    def _collect(self) -> None:
-        """Learn what was seen beside the loop since the last frame."""
-        seen = self._beside.take(None if self._waits else 0.0)
-        if seen is not None:
-            self._learn(seen)
-
-    def _look(self, look: _Look) -> float:
-        """Look and learn, or have it done beside the loop. Returns the seconds that networks took here."""
-        if not self._waits:
-            self._beside.give(self.infer, look)
-            return 0.0
-        seen = self.infer(look)
-        self._learn(seen)
-        return seen.parts["body"] + seen.parts["head"]
-
-    def _learn(self, seen: _Seen) -> None:
-        """Give each person the scores of a window, unless another video has begun since."""
-        self.parts.update(seen.parts)
-        look = seen.look
-        if look.video == self._video:
-            self._scores.learn(look.ids, seen.scores, look.t, self.buffer.count)
-
-    def close(self) -> None:
-        """Wait for the window in hand (some seconds at most), then close all engines."""
-        with ExitStack() as stack:
-            if self.tracks is not None:
-                stack.callback(self.tracks.close)
-            stack.callback(self.net.close)
-            stack.callback(self._beside.close)
-
-    def __enter__(self) -> SlowFast:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
