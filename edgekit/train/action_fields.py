@@ -94,12 +94,17 @@ def checked(name: str, value: Any, row: Field[Any]) -> Any:
     return value
 
 
-def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known dotted name that was probably meant: alike as a whole, or with the same last word."""
-    near = get_close_matches(name, known, 1, 0.8)
-    if not near:
-        last = name.rsplit(".", 1)[-1]
-        near = [k for k in known if k.rsplit(".", 1)[-1] == last] or get_close_matches(name, known, 1, 0.6)
+def nearest(name: str, beside: Sequence[str], known: Sequence[str]) -> str | None:
+    """The dotted name that was probably meant.
+
+    Args:
+        name: that is unknown.
+        beside: names of the same section; a slip of the pen comes first.
+        known: all names; one with the same last word stands in the wrong section.
+    """
+    last = name.rsplit(".", 1)[-1]
+    same = [one for one in known if one.rsplit(".", 1)[-1] == last]
+    near = get_close_matches(name, beside, 1, 0.8) or same or get_close_matches(name, known, 1, 0.6)
     return near[0] if near else None
 
 
@@ -152,7 +157,7 @@ def _labels(name: str, value: dict[Any, Any]) -> dict[str, int]:
         if not isinstance(label, str):
             raise InputError(f"{name}: the name {label!r} is not text for YAML; write it in quotes.")
         if not _is(number, "int"):
-            raise InputError(f"{name}.{label} {number!r} must be a whole number; write {label}: 0.")
+            raise InputError(f"{name}: {label} has {number!r}; write {{name: number, name: number}}.")
     if sorted(value.values()) != list(range(len(value))) or not value:
         raise InputError(
             f"{name}: the numbers {sorted(value.values())} must be 0 to {max(len(value) - 1, 0)}, each once."

@@ -102,8 +102,8 @@ def _shape(model: Model, dataset: Dataset, task: str, say: Say) -> tuple[Model, 
     if shape != said:
         if said != Dataset.output_shape:
             raise InputError(
-                f"dataset.output_shape {list(said)} and model.input_height, input_width {list(shape)} differ; "
-                "leave one of them out."
+                f"dataset.output_shape {list(said)} and model.input_height, input_width {list(shape)} "
+                "differ; leave one of them out."
             )
         say(f"dataset.output_shape is {list(shape)}, of model.input_height and input_width")
     augment = dataset.augmentation_config
@@ -123,8 +123,8 @@ def _train(train: Train, dataset: Dataset, say: Say) -> Train:
     ids = train.gpu_ids if len(train.gpu_ids) == gpus else tuple(range(gpus))
     if (gpus, ids) != (train.num_gpus, train.gpu_ids):
         say(
-            f"train.num_gpus {train.num_gpus} and gpu_ids {list(train.gpu_ids)} differ; the one with more GPUs "
-            f"counts: num_gpus {gpus}, gpu_ids {list(ids)}"
+            f"train.num_gpus {train.num_gpus} and gpu_ids {list(train.gpu_ids)} differ; the one with more "
+            f"GPUs counts: num_gpus {gpus}, gpu_ids {list(ids)}"
         )
     if len(set(ids)) < gpus:
         raise InputError(f"train.gpu_ids {list(ids)} names a GPU twice; name each once.")

@@ -149,7 +149,7 @@ def _build(kind: type[T], values: Any, where: str) -> T:
     for key, value in values.items():
         name = f"{where}{key}"
         if key not in rows:
-            near = nearest(name, [k for k in names() if k.startswith(where)]) or nearest(name, list(names()))
+            near = nearest(name, [where + row for row in rows], list(names()))
             cure = f"did you mean {near}? " if near else ""
             raise InputError(
                 f"{name} is no parameter of a spec; {cure}{where[:-1] or 'it'} has {', '.join(rows)}."
