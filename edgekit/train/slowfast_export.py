@@ -74,7 +74,7 @@ def export_slowfast(
     models = _models(net, form, size)
     if half:
         for model in models:
-            _round(model)
+            round_to_half(model)
     return write(models, files)
 
 
@@ -91,19 +91,19 @@ def _models(net: Loaded, form: str, size: tuple[int, int] | None) -> list[ModelP
         notes["imgsz"] = json.dumps(list(size))
     inputs = {"slow": open_sides, "fast": open_sides}
     if c.head == "clip":
-        return [_onnx(_Clip(network), clips, inputs, {"scores": None}, notes)]
+        return [to_onnx(_Clip(network), clips, inputs, {"scores": None}, notes)]
     maps = None if size else {2: "feature_height", 3: "feature_width"}
-    body = _onnx(_Body(network), clips, inputs, dict.fromkeys(FEATURES, maps), notes)
+    body = to_onnx(_Body(network), clips, inputs, dict.fromkeys(FEATURES, maps), notes)
     rois = tuple(torch.zeros(2, channels, BINS, BINS) for channels in c.channels)
     people = {0: PEOPLE}
-    head = _onnx(_Head(network), rois, dict.fromkeys(ROIS, people), {"scores": people}, notes)
+    head = to_onnx(_Head(network), rois, dict.fromkeys(ROIS, people), {"scores": people}, notes)
     if form == "split":
         return [body, head]
     whole = join(body, head, RoiForm(BINS, 1 / SCALE, 0, c.aligned))
     return [whole if form == "whole" else rois_as_grid(whole, (height, width))]
 
 
-def _onnx(
+def to_onnx(
     part: nn.Module,
     example: tuple[Tensor, ...],
     inputs: dict[str, dict[int, str] | None],
@@ -147,7 +147,7 @@ def _name_shapes(values: Iterable[Any], named: dict[str, dict[int, str] | None])
             value.type.tensor_type.shape.dim[axis].dim_param = name
 
 
-def _round(model: ModelProto) -> None:
+def round_to_half(model: ModelProto) -> None:
     """Round the float weights of a model to float16's numbers; they stay stored as float32."""
     import numpy as np
     from onnx import TensorProto, numpy_helper
