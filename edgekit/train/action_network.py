@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.train.action_spec import Model
+    from edgekit.train.action_table import Model
 
 #: Blocks of layer1 to layer4, and convolutions of a block (He et al., "Deep Residual Learning", table 1).
 BACKBONES: dict[str, tuple[tuple[int, int, int, int], int]] = {

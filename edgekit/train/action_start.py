@@ -20,7 +20,7 @@ from edgekit.train.action_network import CHANNELS, ActionNet, new_network
 from edgekit.train.action_weights import load_state, read_checkpoint, stream_of
 
 if TYPE_CHECKING:
-    from edgekit.train.action_spec import Model
+    from edgekit.train.action_table import Model
 
 
 def begin_with(network: ActionNet, model: Model) -> list[str]:

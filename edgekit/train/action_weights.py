@@ -17,7 +17,7 @@ from edgekit.train.weights import is_state, load_by_name
 from edgekit.train.weights import read_checkpoint as read_file
 
 if TYPE_CHECKING:
-    from edgekit.train.action_spec import Model
+    from edgekit.train.action_table import Model
 
 #: Before the names of parameters: Lightning's module, DistributedDataParallel, torch.compile.
 PREFIXES = ("model.", "module.", "_orig_mod.")
