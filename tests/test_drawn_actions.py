@@ -16,6 +16,7 @@ from edgekit.drawn_actions import (
     FPS,
     LENGTH,
     SPARE,
+    DrawnActor,
     DrawnCamera,
     clip_name,
     draw_clip,
@@ -176,6 +177,24 @@ def test_the_camera_does_as_it_is_told() -> None:
         camera.act("dance")
     camera.close()
     assert next(frames, None) is None
+
+
+def test_an_actor_stays_the_same_before_one_camera_after_the_other() -> None:
+    actor = DrawnActor(4, size=SMALL, realtime=False)
+    actor.act("wave")
+    with actor() as first:
+        shown = next(iter(first)).image
+        assert (first.action, actor.action) == ("wave", "wave")
+    with actor() as second:
+        assert first._pace.stopped
+        np.testing.assert_array_equal(next(iter(second)).image, shown)
+        actor.act("squat")
+        next(iter(second))
+        assert actor.action == "squat"
+    with pytest.raises(InputError, match="nobody can draw"):
+        actor.act("sing")
+    with pytest.raises(InputError, match="too small"):
+        DrawnActor(size=(8, 8))
 
 
 def test_the_camera_keeps_its_pace_and_stops_from_another_thread() -> None:
