@@ -1,4 +1,4 @@
-"""Pictures of a part of a video at a constant 30 a second, decoded as they are asked for."""
+"""Pictures of a part of a video at a constant rate, decoded as they are asked for."""
 
 from __future__ import annotations
 
@@ -30,56 +30,64 @@ class Remarks:
 
 
 def steady(
-    stamped: Iterator[tuple[T, float]], start: float, most: int, hold: float
+    stamped: Iterator[tuple[T, float]], start: float, most: int, hold: float, fps: float = FPS
 ) -> Iterator[tuple[T, int]]:
-    """Pictures with how often each stands in a stream of `FPS` a second, never 0 times.
+    """Pictures with how often each stands in a stream of `fps` a second, never 0 times.
 
     A picture takes the place nearest to its time stamp and stays until the next one's place, as with
-    FFmpeg's `-r 30`; of two for one place the later is taken.
+    FFmpeg's `-r`; of two for one place the later is taken.
 
     Args:
         stamped: pictures with their seconds, which do not go back.
         start: second that is place 0; what comes before it only fills up to it.
         most: places in all.
         hold: seconds that the last picture stays.
+        fps: places a second.
     """
     place, last, at = 0, None, start
     for picture, at in stamped:
-        until = min(_nearest(at - start), most)
+        until = min(_nearest(at - start, fps), most)
         if last is not None and until > place:
             yield last, until - place
             place = until
         last = picture
         if place >= most:
             return
-    until = min(max(_nearest(at - start + hold), 1), most)
+    until = min(max(_nearest(at - start + hold, fps), 1), most)
     if last is not None and at + hold > start and until > place:
         yield last, until - place
 
 
-def _nearest(seconds: float) -> int:
-    return math.floor(seconds * FPS + 0.5 + 1e-6)
+def _nearest(seconds: float, fps: float) -> int:
+    return math.floor(seconds * fps + 0.5 + 1e-6)
 
 
 def pictures(
-    path: Path | str, start: float, seconds: float, *, threads: int = 0, remarks: Remarks | None = None
+    path: Path | str,
+    start: float,
+    seconds: float,
+    *,
+    fps: float = FPS,
+    threads: int = 0,
+    remarks: Remarks | None = None,
 ) -> Iterator[tuple[NDArray[np.uint8], int]]:
     """Upright pictures, uint8 [H, W, 3] BGR, with how often each stands: see `steady`.
 
     Args:
         path: the video.
-        start: seconds after its first picture; the nearest 1/30 is taken, so that pictures at 30 a second
-            do not fall half-way between two places.
+        start: seconds after its first picture; the nearest 1/fps is taken, so that pictures at `fps` a
+            second do not fall half-way between two places.
         seconds: how long; at the file's end it is less.
+        fps: places a second.
         threads: of the decoder; 0: as many as FFmpeg likes.
         remarks: told what is damaged.
 
     Raises:
         InputError: not there, of an unknown kind, without video, or without a picture that decodes.
     """
-    most, remarks, start = _nearest(seconds), remarks or Remarks(), _nearest(start) / FPS
-    count = 0
-    for picture, times in steady(_stamped(path, start, threads, remarks), start, most, 1 / _rate(path)):
+    most, remarks, start = _nearest(seconds, fps), remarks or Remarks(), _nearest(start, fps) / fps
+    count, stamped = 0, _stamped(path, start, threads, remarks)
+    for picture, times in steady(stamped, start, most, 1 / own_rate(path), fps):
         count += times
         yield upright(picture), times
     if not count:
@@ -87,7 +95,12 @@ def pictures(
         raise InputError(f"{path} holds no picture that can be decoded from second {start:g} on{words}.")
 
 
-def _rate(path: Path | str) -> float:
+def own_rate(path: Path | str) -> float:
+    """Pictures a second of a file, the mean where they come unevenly.
+
+    Raises:
+        InputError: as of `pictures`.
+    """
     with opened(path) as (_, stream):
         return float(stream.average_rate or stream.guessed_rate or 25)
 

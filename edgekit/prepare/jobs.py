@@ -11,29 +11,32 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgekit.errors import EdgekitError
-from edgekit.prepare.clips import Clip, Cut, DiskFullError, extract
+from edgekit.prepare.clips import DiskFullError, extract
 
+T = TypeVar("T")
 POLL_S = 0.2
 _counter: Any = None  # pictures written by all processes, shared
 
 
 def extract_all(
-    clips: Iterable[Clip],
+    clips: Iterable[T],
     root: Path,
-    cut: Cut,
+    cut: Any,
     *,
     jobs: int = 1,
     progress: Callable[[int], None] = lambda _: None,
-) -> list[tuple[Clip, EdgekitError]]:
+    work: Callable[..., Any] = extract,
+) -> list[tuple[T, EdgekitError]]:
     """Write the pictures of all clips.
 
     Args:
         clips, root, cut: as of `extract`.
         jobs: processes; 1: this one alone.
         progress: told every now and then how many more pictures stand there.
+        work: what makes one clip, called as `extract` is; a function of a module.
 
     Returns:
         The clips that could not be read, with the reasons.
@@ -44,17 +47,17 @@ def extract_all(
     """
     clips = list(clips)
     if jobs <= 1 or len(clips) <= 1:
-        return _here(clips, root, cut, progress)
+        return _here(clips, root, cut, progress, work)
     others = multiprocessing.active_children()
     context = multiprocessing.get_context("spawn")  # cv2 and FFmpeg have threads, which do not survive a fork
     counter = context.Value("q", 0)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(min(jobs, len(clips)), context, _begin, (counter,))
-    waiting: dict[Future[str | None], Clip] = {}
+    waiting: dict[Future[str | None], T] = {}
     told = 0
     bad = []
     try:
-        waiting = {pool.submit(_one, clip, root, cut, threads): clip for clip in clips}
+        waiting = {pool.submit(_one, clip, root, cut, threads, work): clip for clip in clips}
         while waiting:
             finished, _ = wait(waiting, POLL_S, FIRST_COMPLETED)
             progress(counter.value - told)
@@ -81,12 +84,12 @@ def extract_all(
 
 
 def _here(
-    clips: list[Clip], root: Path, cut: Cut, progress: Callable[[int], None]
-) -> list[tuple[Clip, EdgekitError]]:
+    clips: list[T], root: Path, cut: Any, progress: Callable[[int], None], work: Callable[..., Any]
+) -> list[tuple[T, EdgekitError]]:
     bad = []
     for clip in clips:
         try:
-            extract(clip, root, cut, done=progress)
+            work(clip, root, cut, done=progress)
         except DiskFullError:
             raise
         except EdgekitError as error:
@@ -114,10 +117,10 @@ def _count(pictures: int) -> None:
         _counter.value += pictures
 
 
-def _one(clip: Clip, root: Path, cut: Cut, threads: int) -> str | None:
+def _one(clip: T, root: Path, cut: Any, threads: int, work: Callable[..., Any]) -> str | None:
     """One clip; the words of what is wrong with it, since our errors need not survive pickling."""
     try:
-        extract(clip, root, cut, threads=threads, done=_count)
+        work(clip, root, cut, threads=threads, done=_count)
     except DiskFullError:
         raise
     except EdgekitError as error:

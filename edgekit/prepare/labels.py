@@ -73,6 +73,21 @@ def read_segments(path: Path | str, group_by: str | None = None) -> list[Segment
     Raises:
         InputError: a column is missing, or a line makes no sense; it is named.
     """
+    segments = []
+    for line, cell, group in read_rows(path, group_by):
+        try:
+            segments.append(_segment(cell, group))
+        except ValueError as error:
+            raise InputError(f"{path}:{line}: {error}.") from None
+    return segments
+
+
+def read_rows(path: Path | str, group_by: str | None = None) -> list[tuple[int, dict[str, str], str]]:
+    """The lines of a table as it stands: number, cells by the names of `COLUMNS`, and the group.
+
+    Raises:
+        InputError: a column is missing, or there is no line.
+    """
     text = "\n".join(line for _, line in lines(path))
     head = text.split("\n", 1)[0]
     delimiter = max("\t;,", key=head.count)
@@ -87,17 +102,14 @@ def read_segments(path: Path | str, group_by: str | None = None) -> list[Segment
             )
     if group_by is not None and group_by not in columns:
         raise InputError(f"{path} has no column {group_by!r}; it has {', '.join(columns)}.")
-    segments = []
+    rows = []
     for line, raw in enumerate(reader, 2):
         row = {(name or "").strip(): (value or "").strip() for name, value in raw.items() if name}
         cell = {key: row.get(name, "") if name else "" for key, name in at.items()}
-        try:
-            segments.append(_segment(cell, row.get(group_by, "") if group_by else ""))
-        except ValueError as error:
-            raise InputError(f"{path}:{line}: {error}.") from None
-    if not segments:
+        rows.append((line, cell, row.get(group_by, "") if group_by else ""))
+    if not rows:
         raise InputError(f"{path} holds no line under its header.")
-    return segments
+    return rows
 
 
 def _segment(cell: Mapping[str, str], group: str) -> Segment:
