@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.errors import InputError
+from edgekit.prepare.action_folders import class_folders
 from edgekit.train.action_table import Dataset, Model, Train
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def settled(spec: Spec, task: str, say: Say) -> Spec:
     Raises:
         InputError: two values contradict each other.
     """
-    model, dataset = _shape(spec.model, spec.dataset, task, say)
+    model, dataset = _shape(spec.model, spec.dataset, say)
     if model.imagenet_pretrained:
         raise InputError(
             "model.imagenet_pretrained: this kit brings no ImageNet weights; set it to false, and name "
@@ -81,13 +82,11 @@ def labels_of(folder: Path | str) -> dict[str, int]:
     listed = (root.parent if root.suffix == ".tar" else root) / "shards.json"
     if listed.is_file():
         try:
-            found = sorted(json.loads(listed.read_text("utf-8"))["labels"])
+            found = sorted(json.loads(listed.read_text("utf-8"))["classes"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{listed} does not list the labels of the shards: {error!r}.") from None
-    elif root.is_dir():
-        found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+            raise InputError(f"{listed} does not list the classes of its shards: {error!r}.") from None
     else:
-        raise InputError(f"dataset.train_dataset_dir: there is no folder {root}; it holds CLASS/VIDEO/rgb.")
+        found = [folder.name for folder in class_folders(root)]
     if not found:
         raise InputError(
             f"dataset.train_dataset_dir: {root} has no folder of a class; give dataset.label_map."
@@ -95,7 +94,7 @@ def labels_of(folder: Path | str) -> dict[str, int]:
     return {name: number for number, name in enumerate(found)}
 
 
-def _shape(model: Model, dataset: Dataset, task: str, say: Say) -> tuple[Model, Dataset]:
+def _shape(model: Model, dataset: Dataset, say: Say) -> tuple[Model, Dataset]:
     """One height and width: of dataset.output_shape (the page) or of model.input_height and input_width."""
     said = dataset.output_shape
     shape = (model.input_height or said[0], model.input_width or said[1])
@@ -106,13 +105,6 @@ def _shape(model: Model, dataset: Dataset, task: str, say: Say) -> tuple[Model, 
                 "differ; leave one of them out."
             )
         say(f"dataset.output_shape is {list(shape)}, of model.input_height and input_width")
-    augment = dataset.augmentation_config
-    random = task == "train" and augment.train_crop_type == "random_crop"
-    if (random or augment.val_center_crop) and augment.crop_smaller_edge < min(shape):
-        raise InputError(
-            f"dataset.augmentation_config.crop_smaller_edge {augment.crop_smaller_edge} is less than the "
-            f"network's picture, {shape[0]} × {shape[1]}; give at least {min(shape)}."
-        )
     model = replace(model, input_height=shape[0], input_width=shape[1])
     return model, replace(dataset, output_shape=shape)
 

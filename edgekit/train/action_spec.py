@@ -85,14 +85,20 @@ def read_spec(
     if task not in NEEDED:
         raise InputError(f"There is no task {task!r} of a spec; there are {', '.join(NEEDED)}.")
     said: list[str] = []
-    parts = [renamed(part, said.append) for part in _parts(path, overrides)]
-    spec = settled(spec_from(_merged(parts)), task, said.append)
+    spec = settled(as_written(path, overrides, said.append), task, said.append)
     for name in NEEDED[task]:
         if value_of(spec, name) is None:
             raise InputError(f"{name} is not set; add it to the spec, or {name}=PATH to the command.")
     for line in dict.fromkeys(said):
         report(line)
     return spec
+
+
+def as_written(
+    path: Path | str | None, overrides: Sequence[str] = (), report: Report = lambda line: None
+) -> Spec:
+    """As `read_spec`, but nothing is filled in, and nothing need be there."""
+    return spec_from(_merged([renamed(part, report) for part in _parts(path, overrides)]))
 
 
 def spec_from(values: dict[str, Any]) -> Spec:
