@@ -33,8 +33,9 @@ COMMANDS = {
     "train": ("edgekit.train.cli:add_train_parser", "train a model (extra [train])"),
     "evaluate": (
         "edgekit.evaluate.cli:add_parser",
-        "score a model against labelled pictures, or tracks against their truth",
+        "score a model against labelled pictures, clips or tracks",
     ),
+    "infer": ("edgekit.train.action_cli:add_infer_parser", "label clips with a trained checkpoint"),
     "validate": (
         "edgekit.evaluate.validate_cli:add_parser",
         "AlphaPose's accuracy over back ends and precisions",

@@ -1,4 +1,4 @@
-"""`edgekit export`: write a trained, Darknet, TrtPose, AlphaPose or SlowFast model as ONNX."""
+"""`edgekit export`: write a trained, Darknet, TrtPose, AlphaPose, SlowFast or action model as ONNX."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 def add_parser(subparsers: Any) -> None:
     """Add `export` and its kinds. The trainer's kinds import PyTorch only when they run."""
     from edgekit import darknet
+    from edgekit.train import action_cli, prune_cli, slowfast_export_cli
     from edgekit.train import cli as train
-    from edgekit.train import prune_cli, slowfast_export_cli
 
     kinds = subparsers.add_parser("export", help="write a trained or Darknet model as ONNX").add_subparsers(
         dest="kind", metavar="KIND", required=True
@@ -22,6 +22,7 @@ def add_parser(subparsers: Any) -> None:
     _add_pose(kinds, "fastpose", "FastPose weights (AlphaPose's or a checkpoint) to ONNX or .wts")
     prune_cli.add_parser(kinds)
     slowfast_export_cli.add_parser(kinds)
+    action_cli.add_parser(kinds, "export")
 
 
 def _add_pose(kinds: Any, kind: str, words: str) -> None:

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from edgekit.engine import PRECISIONS
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 #: As in `edgekit.evaluate.opened`, written out so that `--help` imports nothing heavy.
 DETECTOR = "edgekit-person"
+#: What else can be scored: the first word, and the function that makes its parser.
+KINDS = {
+    "track": "edgekit.evaluate.track_cli:parser_for_track",
+    "actions": "edgekit.train.action_cli:parser_for_evaluate",
+}
 #: Columns of the table: (figure, as the head says it). One that no row has, poses or boxes, is left out.
 COLUMNS = (
     ("AP", "AP"),
@@ -38,7 +44,8 @@ def add_parser(subparsers: Any) -> None:
         "evaluate",
         help="score a model against labelled pictures",
         description="COCO average precision of models on a data set, one row a model and precision. "
-        "`edgekit evaluate track` scores tracks instead: see its --help.",
+        "`edgekit evaluate track` scores tracks instead, `edgekit evaluate actions` a checkpoint of "
+        "`edgekit train actions`: see their --help.",
     )
     _hand_over(parser)
     parser.add_argument("model", nargs="+", help="names of `edgekit models`, .onnx or .plan: YOLO or pose")
@@ -67,14 +74,13 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _hand_over(parser: argparse.ArgumentParser) -> None:
-    """Let `evaluate track …` be read by a parser of its own; a model cannot be called so."""
+    """Let `evaluate track …` and the like be read by parsers of their own; no model can be called so."""
     usual = parser.parse_known_args
 
     def parse(args: Any = None, namespace: Any = None) -> Any:
-        if args and args[0] == "track":
-            from edgekit.evaluate.track_cli import parser_for_track
-
-            return parser_for_track(parser.prog).parse_known_args(args[1:], namespace)
+        if args and args[0] in KINDS:
+            own = resolve_name(KINDS[args[0]])(parser.prog)
+            return own.parse_known_args(args[1:], namespace)
         return usual(args, namespace)
 
     parser.parse_known_args = parse  # type: ignore[method-assign]

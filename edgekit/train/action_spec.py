@@ -35,14 +35,14 @@ NEEDED = {
 class Spec:
     """A whole experiment spec; `Spec()` holds the defaults."""
 
+    results_dir: str = setting("/results", "folder of all results")
+    encryption_key: str | None = setting(None, "of TAO's encrypted files, which cannot be read here")
     model: Model = section(Model, "the network")
     dataset: Dataset = section(Dataset, "the clips")
     train: Train = section(Train, "the training")
     evaluate: Evaluate = section(Evaluate, "the accuracy of a checkpoint")
     inference: Inference = section(Inference, "the labels of clips")
     export: Export = section(Export, "the ONNX file")
-    results_dir: str = setting("/results", "folder of all results")
-    encryption_key: str | None = setting(None, "of TAO's encrypted files, which cannot be read here")
     model_name: str | None = setting(None, "of TAO's services; not used here")
     wandb: dict[str, object] | None = setting(None, "of Weights & Biases; not used here")
 

@@ -22,6 +22,7 @@ from edgekit.train.action_fields import (
 )
 
 POSITIVE = more_than(0)
+ONE = Range("1", lambda value: value == 1)
 OPEN = Range("-1, or 1 and more", lambda value: value == -1 or value > 0)
 
 
@@ -122,7 +123,7 @@ class Train:
 
     num_gpus: int = setting(1, "the larger of num_gpus and the length of gpu_ids counts", POSITIVE)
     gpu_ids: tuple[int, ...] = setting((0,), "which GPUs", at_least(0))
-    num_nodes: int = setting(1, "machines; this kit trains on one", between(1, 1))
+    num_nodes: int = setting(1, "machines", ONE)
     seed: int = setting(1234, "of random, NumPy and PyTorch", POSITIVE)
     num_epochs: int = setting(10, "", POSITIVE)
     checkpoint_interval: int = setting(1, "epochs from checkpoint to checkpoint", POSITIVE)
@@ -152,7 +153,7 @@ class Evaluate:
     results_dir: str | None = setting(None, "missing: results_dir/evaluate")
     num_gpus: int = setting(1, "one is used", POSITIVE)
     gpu_ids: tuple[int, ...] = setting((0,), "the first is used", at_least(0))
-    num_nodes: int = setting(1, "", between(1, 1))
+    num_nodes: int = setting(1, "machines", ONE)
     trt_engine: str | None = setting(None, "of TAO Deploy; not used here")
 
 
@@ -170,7 +171,7 @@ class Inference:
     results_dir: str | None = setting(None, "missing: results_dir/inference")
     num_gpus: int = setting(1, "one is used", POSITIVE)
     gpu_ids: tuple[int, ...] = setting((0,), "the first is used", at_least(0))
-    num_nodes: int = setting(1, "", between(1, 1))
+    num_nodes: int = setting(1, "machines", ONE)
     trt_engine: str | None = setting(None, "of TAO Deploy; not used here")
 
 
@@ -182,6 +183,5 @@ class Export:
     onnx_file: str | None = setting(None, "missing: beside the .pth")
     gpu_id: int = setting(0, "which GPU; the export itself runs on the CPU", at_least(0))
     batch_size: int = setting(-1, "-1: open; else clips of every call", OPEN)
-    half_weights: bool = setting(False, "round weights to what float16 holds", here=True)
     half_weights: bool = setting(False, "round weights to what float16 holds", here=True)
     results_dir: str | None = setting(None, "missing: results_dir/export")

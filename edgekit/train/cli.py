@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from edgekit.errors import InputError, MissingError
-from edgekit.train import pose_cli, slowfast_cli
+from edgekit.train import action_cli, pose_cli, slowfast_cli
 
 
 def add_train_parser(subparsers: Any) -> None:
@@ -61,6 +61,7 @@ def add_train_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run_train)
     pose_cli.add_parsers(kinds)
     slowfast_cli.add_parser(kinds)
+    action_cli.add_parser(kinds, "train")
 
 
 def add_export_parser(kinds: Any) -> None:
