@@ -325,6 +325,8 @@ class Actions:
         track_id: int64 [N], or None.
         threshold: scores below it are neither drawn nor in the JSON line.
         known: bool [N]: False for a person who has no scores yet, whose row is 0. None: all are known.
+        frames: numbers of the frames that were looked at for scores that are new; () where none are new, or
+            the task does not say.
     """
 
     scores: NDArray[np.float32]
@@ -333,6 +335,7 @@ class Actions:
     track_id: NDArray[np.int64] | None = None
     threshold: float = 0.0
     known: NDArray[np.bool_] | None = None
+    frames: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         put = object.__setattr__

@@ -45,6 +45,7 @@ class Seen:
         video: counts the videos, so that what was seen of the one before is dropped.
         parts: seconds of it, by part.
         seconds: those of them that networks took.
+        frames: numbers of the frames that were seen, where the task tells them.
     """
 
     scores: NDArray[np.float32]
@@ -53,6 +54,7 @@ class Seen:
     video: int
     parts: dict[str, float]
     seconds: float
+    frames: tuple[int, ...] = ()
 
 
 class Windowed(Generic[L]):
@@ -98,6 +100,7 @@ class Windowed(Generic[L]):
         self._count = self._video = 0  # frames since the last reset, and resets
         self._index = -1
         self._shape: tuple[int, ...] | None = None
+        self._frames: tuple[int, ...] = ()
         self.times = {"pre": 0.0, "infer": 0.0, "post": 0.0}
         self.parts = dict.fromkeys(parts, 0.0)
 
@@ -148,6 +151,7 @@ class Windowed(Generic[L]):
         self._index, self._shape = frame.index, frame.image.shape
         self.parts = dict.fromkeys(self.parts, 0.0)
         self.times = {"pre": 0.0, "infer": 0.0, "post": 0.0}
+        self._frames = ()
         tracks = None
         if self.tracks is not None:
             tracks = self.tracks(frame)
@@ -159,7 +163,7 @@ class Windowed(Generic[L]):
         self._collect()
         look = self.next_look() if self.waits or self._beside.free else None
         ready = time.perf_counter()
-        self.parts["buffer"] = ready - start
+        self.parts["buffer"] = ready - start - self.parts.get("flow", 0.0)
         inferred = 0.0 if look is None else self._look(look)
         seen = time.perf_counter()
         actions = self.postprocess(tracks)
@@ -193,7 +197,7 @@ class Windowed(Generic[L]):
         ids = WHOLE if tracks is None else tracks.track_id
         scores, known = self._scores.of(ids, self._count)
         boxes, numbers = (None, None) if tracks is None else (tracks.xyxy, ids)
-        return Actions(scores, self.names, boxes, numbers, self.threshold, known)
+        return Actions(scores, self.names, boxes, numbers, self.threshold, known, self._frames)
 
     def reset(self) -> None:
         """Forget frames, tracks and scores, as before another video."""
@@ -224,6 +228,7 @@ class Windowed(Generic[L]):
         """Give each person the scores of a window, unless another video has begun since."""
         self.parts.update(seen.parts)
         if seen.video == self._video:
+            self._frames = seen.frames
             self._scores.learn(seen.ids, seen.scores, seen.t, self._count)
 
     def close(self) -> None:
