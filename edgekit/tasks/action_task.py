@@ -1,0 +1,331 @@
+"""The task of action recognition: frames into a sliding window, windows into the network.
+
+The D frames of a window are the last ones, every `sample_rate`-th. A frame is scaled and normalised when it
+comes, never again (`edgekit.tasks.action_tape`); people are cut out when they are looked at, since all frames
+of a window show one square (`edgekit.tasks.action_people`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.action_windows import inner
+from edgekit.engine import Engine
+from edgekit.errors import InputError
+from edgekit.ops.flow import Flow, flow_to_grey, open_flow
+from edgekit.ops.resize import resize, to_size
+from edgekit.results import Frame, Tracks
+from edgekit.tasks.action_nets import Net, read_notes
+from edgekit.tasks.action_open import MAX_BATCH
+from edgekit.tasks.action_people import Square, cut, square_of
+from edgekit.tasks.action_tape import Planes, Tape, tables
+from edgekit.tasks.track import Track
+from edgekit.tasks.windowed import COLD, HALF_LIFE_S, WHOLE, Seen, Windowed
+
+Clip = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A frame as it is kept for people: the pictures of each stream, and whose boxes lie where."""
+
+    planes: Mapping[str, Planes]
+    boxes: Mapping[int, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """One window: clips [1, C, D, H, W] of the whole picture, or people to be cut out of frames."""
+
+    clips: Mapping[str, Clip]
+    ids: NDArray[np.int64]
+    t: float
+    video: int
+    frames: tuple[int, ...]
+    entries: Mapping[str, list[Entry]] = field(default_factory=dict)
+    squares: list[Square] = field(default_factory=list)
+
+
+class ActionRecognition(Windowed[Look]):
+    """Actions of the whole picture, or of tracked people.
+
+    Args:
+        engine: the network, as `edgekit.tasks.action_nets` says. D, H, W, 2d or 3d, rgb, of or joint are read
+            from its inputs.
+        tracks: finds and follows people, each of whom is looked at; None: the whole picture is. Both are
+            closed with the task.
+        stride: frames from one window to the next; default: as the model notes, 1 (NVIDIA's sample).
+        sample_rate: a window has every so many-th frame; default: as the model notes, 1.
+        center_crop: scale the short side to `smaller_edge` and cut out the middle, instead of stretching the
+            whole picture; default: as the model notes, no. People are stretched. (NVIDIA's sample scales to
+            224, the network's size, where it is asked to crop; TAO's page, and its training, to 256.)
+        smaller_edge: pixels; default: as the model notes, 256.
+        names: of the classes; default: as the model notes, else class0, class1 …
+        threshold: lowest probability that is shown, 0 to 1; default: as the model notes, .3.
+        mean, std: of R, G, B / 255, one number or three; default: as the model notes, .5 and .5.
+        person_margin: share that is added round a person; default: as the model notes, .3.
+        flow: method of the optical flow, for a network that wants it; default: as the model notes, "dis".
+        total: frames of the video, where that is known: one that is shorter than a window is looped, and
+            looked at when its last frame comes, as NVIDIA's sample does with a folder. May be assigned.
+        smooth: average the probabilities over time: what is `half_life` seconds old counts half.
+        half_life: seconds.
+        cold: "wait": nothing is known before the window is full; "pad": until then the first frame stands in
+            for those before it.
+        wait: True: the network runs where it is due, so that a video gives the same each time. False: it
+            runs beside the loop, and the picture never waits for it; when it is done the newest window
+            comes next, at the earliest `stride` frames after the last. None: False for a live source.
+        max_batch: people in one engine call at most; more are split.
+
+    Optical flow is found once a frame, from the frame before; so a window with flow ends at the frame before
+    the newest, whose flow to the newest is known. Of a joint network with streams of two lengths the shorter
+    shows the middle of the longer. A person is looked at when there from the window's first quarter on.
+    A frame of another size, or with a lower index than the one before, begins a new video, as `reset` does.
+    The pictures of people are kept, not copied, as long as a window may show them: do not write into them.
+
+    `threshold`, `stride`, `total` and `wait` may be assigned at any time.
+
+    Attributes:
+        engine: the network's.
+        names: of the classes.
+        net: its streams; notes: all settings.
+        span: frames that a window covers, (D - 1) · sample_rate + 1, and one more where flow is wanted.
+        live: the frames are of a live source; a session says so.
+        times: seconds of the last call: "pre", "infer", "post"; what runs beside the loop does not count.
+        parts: seconds by part: "detect", "track", "flow", "buffer", "cut", "network"; the last two are 0
+            where the network did not run (beside the loop: where no result came).
+        controls: settings that a live view shows, with the words for them; `ranges`: least, most and step of
+            those that are not between 0 and 1.
+
+    Raises:
+        InputError: a setting makes no sense, or the engine is no such network.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        tracks: Track | None = None,
+        stride: int | None = None,
+        sample_rate: int | None = None,
+        center_crop: bool | None = None,
+        smaller_edge: int | None = None,
+        names: tuple[str, ...] | None = None,
+        threshold: float | None = None,
+        mean: float | tuple[float, ...] | None = None,
+        std: float | tuple[float, ...] | None = None,
+        person_margin: float | None = None,
+        flow: str | None = None,
+        total: int | None = None,
+        smooth: bool = False,
+        half_life: float = HALF_LIFE_S,
+        cold: str = "wait",
+        wait: bool | None = None,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
+        if cold not in COLD:
+            raise InputError(f"cold={cold!r} is unknown; give one of {', '.join(COLD)}.")
+        if not half_life > 0:
+            raise InputError(f"half_life={half_life} must be over 0 seconds; smooth=False smooths nothing.")
+        if max_batch < 1:
+            raise InputError(f"max_batch={max_batch} lets nobody in; give 1 or more.")
+        self.net = Net(engine)
+        crop = None if center_crop is None else "center" if center_crop else "resize"
+        given: dict[str, Any] = {
+            "stride": stride,
+            "sample_rate": sample_rate,
+            "crop": crop,
+            "smaller_edge": smaller_edge,
+        }
+        given |= {"names": names, "threshold": threshold, "mean": mean, "std": std, "flow": flow}
+        self.notes = notes = read_notes(engine.metadata, self.net, given | {"person_margin": person_margin})
+        self._lengths = {kind: stream.length for kind, stream in self.net.streams.items()}
+        self._length, self._rate = max(self._lengths.values()), notes.sample_rate
+        self._reach = (self._length - 1) * self._rate + 1  # of frames, or of frames with their flow
+        super().__init__(
+            tracks,
+            engine,
+            notes.names,
+            threshold=notes.threshold,
+            stride=notes.stride,
+            wait=wait,
+            half_life=half_life if smooth else 0.0,
+            keep=self._reach,
+            parts=("detect", "track", "flow", "buffer", "cut", "network"),
+        )
+        self.total = total
+        self._pad = cold == "pad"
+        self._tables = {"rgb": tables(notes.mean, notes.std), "of": tables(notes.of_mean, notes.of_std)}
+        self._flow: Flow | None = open_flow(notes.flow) if "of" in self.net.streams else None
+        self._before: tuple[Frame, Tracks | None] | None = None
+        self._tapes = {} if tracks is not None else {kind: self._tape(kind) for kind in self._lengths}
+        self._past: deque[Entry] = deque(maxlen=self._reach)
+        self._numbers: deque[int] = deque(maxlen=self._reach)
+        self._entered, self._t = 0, 0.0
+        self._due = self._loop = False
+        self._batch = self.net.rows or min(self.net.limit or max_batch, max_batch)
+        self._clips: dict[str, Clip] = {}
+
+    @property
+    def span(self) -> int:
+        """Frames of the video that a window covers."""
+        return self._reach + (self._flow is not None)
+
+    def _tape(self, kind: str) -> Tape:
+        stream = self.net.streams[kind]
+        shown = inner(np.arange(self._length), stream.length) if stream.length < self._length else [-1]
+        lag = (self._length - 1 - int(shown[-1])) * self._rate if stream.length < self._length else 0
+        return Tape(stream.length, stream.size, self._tables[kind], rate=self._rate, lag=lag, pad=self._pad)
+
+    def preprocess(self, frame: Frame, tracks: Tracks | None) -> None:
+        """Scale and keep a frame, and who is in it; with flow the frame before, which now has its own."""
+        last = self.total is not None and frame.index == self.total - 1
+        if self._flow is None:
+            self._enter(frame, tracks, None, last)
+            return
+        before, self._before = self._before, (frame, tracks)
+        if before is None:
+            return
+        start = time.perf_counter()
+        uv = flow_to_grey(self._flow(before[0].image, frame.image))
+        self.parts["flow"] = time.perf_counter() - start
+        self._enter(*before, uv, last)
+
+    def _enter(self, frame: Frame, tracks: Tracks | None, uv: Planes | None, last: bool) -> None:
+        planes: dict[str, Planes] = {}
+        if "rgb" in self._lengths:
+            planes["rgb"] = (frame.image,) if tracks is not None else self._scaled(frame.image, "rgb")
+        if uv is not None:
+            planes["of"] = uv if tracks is not None else [self._scaled(one, "of")[0] for one in uv]
+        if tracks is None:
+            for kind, tape in self._tapes.items():
+                tape.put(planes[kind])
+        else:
+            boxes = dict(zip(tracks.track_id.tolist(), tracks.xyxy, strict=True))
+            self._past.append(Entry(planes, boxes))
+        self._numbers.append(frame.index)
+        self._entered, self._t = self._entered + 1, frame.t
+        full = self._entered >= (1 if self._pad else self._reach)
+        self._due |= full and (self._entered - self._reach) % self.stride == 0
+        self._loop = last and not full
+        self._due |= self._loop
+
+    def _scaled(self, image: NDArray[np.uint8], kind: str) -> Planes:
+        """The planes of a picture at the network's size, in its order: R, G, B, or one of flow."""
+        size = self.net.streams[kind].size
+        small = to_size(image, size, self.notes.crop, self.notes.smaller_edge)
+        return _planes(small)
+
+    def _places(self, kind: str) -> NDArray[np.int64]:
+        """Places of a window's frames among the last ones that are kept, oldest first."""
+        kept = len(self._numbers)
+        long = np.arange(self._length, dtype=np.int64) * self._rate
+        long = long % kept if self._loop else np.maximum(long + kept - self._reach, 0)
+        return inner(long, self._lengths[kind]) if self._lengths[kind] < self._length else long
+
+    def next_look(self) -> Look | None:
+        """The newest window where one is due; None too where nobody is in it."""
+        if not self._due:
+            return None
+        self._due = False
+        lead = max(self._lengths, key=lambda kind: self._lengths[kind])
+        frames = tuple(self._numbers[place] for place in self._places(lead))
+        about = (self._t, self._video, frames)
+        if self.tracks is not None:
+            return self._people(*about)
+        clips = {}
+        for kind, tape in self._tapes.items():
+            clip = tape.gather(self._places(kind).tolist()) if self._loop else tape.window()
+            clips[kind] = clip[None]
+            if not self.waits:  # the next frames come while the network still looks
+                clips[kind] = self._room(kind, 1)
+                np.copyto(clips[kind][0], clip)
+        return Look(clips, WHOLE, *about)
+
+    def _people(self, t: float, video: int, frames: tuple[int, ...]) -> Look | None:
+        past = list(self._past)
+        ids = list(past[-1].boxes)
+        if not (self._pad or self._loop):
+            early = {n for entry in past[: max(1, self._reach // 4)] for n in entry.boxes}
+            ids = [n for n in ids if n in early]
+        if not ids:
+            return None
+        entries = {kind: [past[place] for place in self._places(kind)] for kind in self._lengths}
+        seen = [entry.boxes for entry in past]
+        squares = [
+            square_of(np.array([boxes[n] for boxes in seen if n in boxes]), self.notes.person_margin)
+            for n in ids
+        ]
+        return Look({}, np.array(ids, np.int64), t, video, frames, entries, squares)
+
+    def infer(self, look: Look) -> Seen:
+        """Run the network on a window; people in as few calls as they fit."""
+        cutting, looking, found = 0.0, 0.0, []
+        for first in range(0, len(look.ids), self._batch):
+            start = time.perf_counter()
+            have = min(self._batch, len(look.ids) - first)
+            clips = self._rows(look, first, have)
+            ready = time.perf_counter()
+            found.append(self.net(clips)[:have])
+            cutting, looking = cutting + ready - start, looking + time.perf_counter() - ready
+        parts = {"cut": cutting, "network": looking}
+        return Seen(np.concatenate(found), look.ids, look.t, look.video, parts, looking, look.frames)
+
+    def _rows(self, look: Look, first: int, have: int) -> Mapping[str, Clip]:
+        """The clips of `have` rows, filled up with what lies there where the engine's batch is fixed."""
+        rows = self.net.rows or have
+        if look.clips and rows == 1:
+            return look.clips
+        clips = {kind: self._room(kind, rows) for kind in self._lengths}
+        for kind, clip in clips.items():
+            if look.clips:
+                clip[0] = look.clips[kind][0]
+                continue
+            for row, square in enumerate(look.squares[first : first + have]):
+                for place, entry in enumerate(look.entries[kind]):
+                    self._cut(clip[row, :, place], entry.planes[kind], square, kind)
+        return clips
+
+    def _cut(self, out: Clip, pictures: Planes, square: Square, kind: str) -> None:
+        """A person out of one frame into [C, H, W]."""
+        size = out.shape[1], out.shape[2]
+        planes = [plane for one in pictures for plane in _planes(resize(cut(one, square), size))]
+        for channel, (plane, table) in enumerate(zip(planes, self._tables[kind], strict=True)):
+            cv2.LUT(plane, table, dst=out[channel])
+
+    def _room(self, kind: str, rows: int) -> Clip:
+        """Memory for clips [rows, C, D, H, W]: made once, as large as ever needed."""
+        stream, have = self.net.streams[kind], self._clips.get(kind)
+        if have is None or len(have) < rows:
+            shape = (rows, stream.channels, stream.length, *stream.size)
+            have = self._clips[kind] = np.zeros(shape, np.float32)
+        return have[:rows]
+
+    def forget(self) -> None:
+        """Empty the window."""
+        for tape in self._tapes.values():
+            tape.reset()
+        self._past.clear()
+        self._numbers.clear()
+        self._before, self._entered, self._t = None, 0, 0.0
+        self._due = self._loop = False
+
+    def release(self) -> None:
+        """Close the network, and give back what flow holds of a GPU."""
+        if self._flow is not None:
+            self._flow.close()
+        self.engine.close()
+
+
+def _planes(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """A grey picture as it is, a BGR one as R, G and B: each uint8 [H, W], contiguous."""
+    if image.ndim == 2:
+        return [np.ascontiguousarray(image)]
+    return [np.asarray(cv2.extractChannel(image, channel), np.uint8) for channel in (2, 1, 0)]
