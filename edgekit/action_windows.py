@@ -67,7 +67,7 @@ def sliding(frames: int, length: int, rate: int = 1, stride: int = 1) -> Indices
     Raises:
         InputError: a number is less than 1.
     """
-    check(frames, length, rate, stride)
+    check(frames, length, rate, stride=stride)
     last = max(0, frames - ((length - 1) * rate + 1))
     return _from(np.arange(0, last + 1, stride, dtype=np.int64)[:, None], frames, length, rate)
 
@@ -175,11 +175,11 @@ def inner(indices: Indices, length: int, strategy: str = "consecutive") -> Indic
     return indices[..., kept]
 
 
-def check(frames: int, length: int, rate: int = 1, count: int = 1) -> None:
+def check(frames: int, length: int, rate: int = 1, count: int = 1, stride: int = 1) -> None:
     """InputError where a number is less than 1."""
     if frames < 1:
         raise InputError("A clip without frames has no window; remove its folder, or cut it again.")
-    for name, value in (("length", length), ("rate", rate), ("count", count)):
+    for name, value in (("length", length), ("rate", rate), ("count", count), ("stride", stride)):
         if value < 1:
             raise InputError(f"A window's {name} of {value} must be at least 1.")
 
