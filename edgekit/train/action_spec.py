@@ -113,14 +113,19 @@ def spec_from(values: dict[str, Any]) -> Spec:
 def write_spec(spec: Spec, folder: Path | str) -> Path:
     """Write the spec as it counts, defaults and all, to experiment.yaml in `folder`, and return its path.
 
+    Folders of results that follow from results_dir stay open, so that results_dir=DIR moves them all.
+
     Raises:
         InputError: the folder cannot be made or written.
     """
     path = Path(folder).expanduser() / "experiment.yaml"
-    conf = _omegaconf()
+    conf, values = _omegaconf(), spec.to_dict()
+    for task in NEEDED:
+        if values[task]["results_dir"] == str(Path(spec.results_dir) / task):
+            values[task]["results_dir"] = None
     try:
         with atomic_write(path) as scratch:
-            scratch.write_text(conf.to_yaml(conf.create(spec.to_dict())), "utf-8")
+            scratch.write_text(conf.to_yaml(conf.create(values)), "utf-8")
     except OSError as error:
         raise InputError(
             f"Cannot write results into {folder} ({error.strerror}); give another folder: results_dir=DIR."
