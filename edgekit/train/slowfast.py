@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import lightning
 import numpy as np
-from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
 from edgekit.errors import InputError
@@ -20,7 +18,7 @@ from edgekit.train.ava_data import AvaSet, Clips, Look, Order, collate, read_ava
 from edgekit.train.ava_map import AvaRows
 from edgekit.train.loop import save_checkpoint
 from edgekit.train.pose_curves import plot_curves
-from edgekit.train.run import on_gpu, quiet_trainer
+from edgekit.train.run import Clock, on_gpu, quiet_trainer
 from edgekit.train.slowfast_module import SlowFastModule, SlowFastSettings
 from edgekit.train.slowfast_network import SFConfig, SlowFast, config_named
 from edgekit.train.slowfast_start import begin_with
@@ -171,19 +169,6 @@ def loaders(
         return train, None
     looks = Clips(held, look, train=False, cache=cache)
     return train, DataLoader(looks, 1, sampler=range(rank, len(looks), ranks), **how)
-
-
-class Clock(Callback):
-    """Ends the run after an epoch, when the time is up or after a number of epochs."""
-
-    def __init__(self, seconds: float | None, stop: int | None) -> None:
-        self.stop = stop
-        self.until = time.monotonic() + seconds if seconds else float("inf")
-
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        over = bool(trainer.strategy.reduce_boolean_decision(time.monotonic() > self.until, all=False))
-        if over or trainer.current_epoch + 1 == self.stop:
-            trainer.should_stop = True
 
 
 def fit(

@@ -1,0 +1,282 @@
+"""Clips of action recognition from WebDataset shards: a set larger than the memory streams by.
+
+Each process reads its own shards and each of its workers some of those, in an order of the epoch. Windows
+are drawn as a clip passes, and mixed with those of the clips around it. Every process makes equally many
+batches: one whose shards hold fewer clips than its share goes through them again, one with more stops early,
+so that with shards of one size each clip comes once an epoch.
+
+Nothing but the clips' pictures and their JSON is read from a shard, and no code.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import numpy as np
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from edgekit.errors import InputError, MissingError
+from edgekit.train.action_data import Reader, Window, label_map, start_worker, wanted
+
+if TYPE_CHECKING:
+    from edgekit.train.action_spec import Spec
+
+INDEX = "shards.json"
+MIXED = 256  # windows that a worker keeps, encoded, to mix
+
+
+class Shards(NamedTuple):
+    """A set of shards.
+
+    Attributes:
+        files: their paths.
+        clips: in each.
+        classes: class → clips.
+    """
+
+    files: tuple[Path, ...]
+    clips: tuple[int, ...]
+    classes: dict[str, int]
+
+
+def is_shards(root: Path | str | None) -> bool:
+    """Whether a set is shards: a .tar file, or a folder with shards.json or with .tar files."""
+    if not root:
+        return False
+    path = Path(root)
+    if path.is_dir():
+        return (path / INDEX).is_file() or any(path.glob("*.tar"))
+    return path.suffix == ".tar"
+
+
+def read_shards(root: Path | str) -> Shards:
+    """What there is in the shards of a folder, by its shards.json; without one they are gone through.
+
+    Raises:
+        InputError: a shard, or shards.json, is missing, damaged or empty.
+    """
+    path = Path(root)
+    if path.suffix == ".tar" or not (path / INDEX).is_file():
+        return scanned([path] if path.suffix == ".tar" else sorted(path.glob("*.tar")), path)
+    index_file = path / INDEX
+    try:
+        index = json.loads(index_file.read_text(encoding="utf-8"))
+        names = sorted(index["files"])
+        sizes = tuple(int(index["files"][name]) for name in names)
+        classes = {str(name): int(n) for name, n in index["classes"].items()}
+    except OSError as error:
+        raise InputError(f"{index_file} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{index_file} is no list of shards ({error!r}); write the shards again.") from error
+    files = tuple(path / name for name in names)
+    if absent := [file.name for file in files if not file.is_file()]:
+        raise InputError(f"{index_file} names {', '.join(absent[:4])}, which is missing.")
+    if not sum(sizes):
+        raise InputError(f"{index_file} names no clip; write the shards again.")
+    return Shards(files, sizes, classes)
+
+
+def scanned(files: Sequence[Path], root: Path) -> Shards:
+    """The same by the members of the shards."""
+    sizes, classes = [], Counter[str]()
+    for file in files:
+        labels = []
+        try:
+            with tarfile.open(file) as tar:
+                for member in tar:
+                    if member.isfile() and Path(member.name).name.partition(".")[2] == "json":
+                        content = tar.extractfile(member)
+                        assert content is not None
+                        labels.append(str(json.load(content)["label"]))
+        except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{file} is no shard of clips ({error!r}); write it again.") from error
+        sizes.append(len(labels))
+        classes.update(labels)
+    if not sum(sizes):
+        raise InputError(f"{root} holds no clip; write shards with `edgekit prepare actions --shards`.")
+    return Shards(tuple(files), tuple(sizes), dict(classes))
+
+
+class Stream(IterableDataset):
+    """Windows of the shards of one process, to learn from or to score.
+
+    Args:
+        shards: of the set.
+        rank, ranks: of the processes.
+        mode: None: to learn from; else the windows that clips are scored by, "center", "conv" or "all".
+        segments: windows of "conv".
+
+    Raises:
+        InputError: there are fewer shards than processes; MissingError: WebDataset is not installed.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        spec: Spec,
+        *,
+        rank: int = 0,
+        ranks: int = 1,
+        mode: str | None = None,
+        segments: int = 10,
+    ) -> None:
+        try:
+            import webdataset
+        except ImportError:
+            raise MissingError("Reading shards needs WebDataset: pip install 'edgekit[train]'.") from None
+        self.webdataset = webdataset
+        if len(shards.files) < ranks:
+            raise InputError(
+                f"{len(shards.files)} shards are too few for {ranks} GPUs; write more, with fewer clips each."
+            )
+        self.shards, self.rank, self.ranks, self.mode, self.segments = shards, rank, ranks, mode, segments
+        self.want, self.read, self.labels = wanted(spec), Reader(spec), label_map(spec)
+        self.copies, self.seed, self.epoch = spec.dataset.clips_per_video, spec.train.seed, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "webdataset"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        import webdataset
+
+        self.__dict__.update(state, webdataset=webdataset)
+
+    def shares(self, workers: int) -> list[int]:
+        """How many windows each worker of a process makes in an epoch, to learn from."""
+        busy = min(max(1, workers), len(self.shards.files) // self.ranks)
+        mine = -(-sum(self.shards.clips) * self.copies // self.ranks)
+        return [mine // busy + (n < mine % busy) for n in range(busy)]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        if self.mode is not None:
+            files = self.shards.files[self.rank :: self.ranks][worker::workers]
+            return map(self.read, self.scored(self.samples(files)))
+        shares = self.shares(workers)
+        if worker >= len(shares):
+            return iter(())
+        return map(self.read, islice(self.mixed(worker, len(shares)), shares[worker]))
+
+    def mixed(self, worker: int, workers: int) -> Iterator[Window]:
+        """Windows without end: pass after pass over this worker's shards."""
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.shards.files))
+        mine = order[self.rank :: self.ranks][worker::workers]
+        for turn in count():
+            draw = np.random.default_rng((self.seed, self.epoch, self.rank, worker, turn))
+            files = [self.shards.files[n] for n in (mine if not turn else draw.permutation(mine))]
+            rng = random.Random(int(draw.integers(2**62)))
+            before = 0
+            drawn = self.drawn(self.samples(files), turn)
+            for window in self.webdataset.shuffle(MIXED, initial=MIXED, rng=rng)(drawn):
+                before += 1
+                yield window
+            if not before:
+                raise InputError(f"{', '.join(f.name for f in files)}: no clips; write the shards again.")
+
+    def samples(self, files: Iterable[Path]) -> Iterator[dict[str, Any]]:
+        """The clips of shards, as WebDataset groups their members, encoded."""
+        urls = [str(file.resolve()) for file in files]  # a path from the root is no command of WebDataset's
+        if not urls:
+            return iter(())
+        web = self.webdataset
+        return iter(web.DataPipeline(web.SimpleShardList(urls), web.tarfile_to_samples(handler=_damaged)))
+
+    def drawn(self, samples: Iterable[dict[str, Any]], turn: int) -> Iterator[Window]:
+        """The windows to learn from of each clip that passes."""
+        for sample in samples:
+            number, label, name, rgb, u, v = self.clip(sample)
+            for copy in range(self.copies):
+                seed = (self.seed, self.epoch, number, copy + turn * self.copies)
+                frames = self.want.drawn(len(rgb), len(u), np.random.default_rng((*seed, 0)))
+                yield self.window(sample, number, name, label, (rgb, u, v), frames, (*seed, 1))
+
+    def scored(self, samples: Iterable[dict[str, Any]]) -> Iterator[Window]:
+        """The windows that each clip is scored by."""
+        for sample in samples:
+            number, label, name, rgb, u, v = self.clip(sample)
+            for frames in self.want.scored(len(rgb), len(u), self.mode or "center", self.segments):
+                yield self.window(sample, number, name, label, (rgb, u, v), frames, ())
+
+    def window(
+        self,
+        sample: dict[str, Any],
+        number: int,
+        name: str,
+        label: int,
+        fields: tuple[list[str], list[str], list[str]],
+        frames: tuple[Any, Any],
+        seed: tuple[int, ...],
+    ) -> Window:
+        rgb, u, v = (
+            [sample[some[n]] for n in those]
+            for some, those in zip(fields, (frames[0], frames[1], frames[1]), strict=True)
+        )
+        return Window(number, name, label, rgb, u, v, seed)
+
+    def clip(self, sample: dict[str, Any]) -> tuple[int, int, str, list[str], list[str], list[str]]:
+        """Number, label, name and the names of the pictures of a sample, in order.
+
+        Raises:
+            InputError: it is none of `edgekit prepare actions`, has no frames, or is of an unknown class.
+        """
+        where = f"{Path(str(sample.get('__url__', ''))).name}: {sample['__key__']}"
+        try:
+            note = json.loads(sample["json"])
+            number, label = int(sample["__key__"]), str(note["label"])
+            name = f"{label}/{note['name']}"
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{where} is no clip of `edgekit prepare actions` ({error!r}).") from error
+        if label not in self.labels:
+            raise InputError(f"{where} is of the class {label}, which dataset.label_map lacks.")
+        rgb, u, v = (
+            sorted(key for key in sample if key.partition(".")[2].partition(".")[0] == kind)
+            for kind in ("rgb", "u", "v")
+        )
+        if ("rgb" in self.want.streams and not rgb) or (self.want.of and not (u and len(u) == len(v))):
+            raise InputError(f"{where} ({name}) has no frames of {' and '.join(self.want.streams)}.")
+        return number, self.labels[label], name, rgb, u, v
+
+
+def _damaged(error: Exception) -> NoReturn:
+    """What WebDataset does with a shard that it cannot read."""
+    if isinstance(error, InputError):
+        raise error
+    raise InputError(f"A shard is damaged: {' '.join(map(str, error.args))}; write it again.") from error
+
+
+class StreamLoader:
+    """Batches of a `Stream` to learn from; Lightning tells it the epoch as it tells a sampler."""
+
+    def __init__(self, stream: Stream, spec: Spec, *, batch: int, pinned: bool = False) -> None:
+        self.stream, self.batch, self.workers, self.pinned = stream, batch, spec.dataset.workers, pinned
+
+    @property
+    def sampler(self) -> StreamLoader:
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.stream.epoch = epoch
+
+    def __len__(self) -> int:
+        return sum(-(-share // self.batch) for share in self.stream.shares(self.workers))
+
+    def __iter__(self) -> Iterator[Any]:
+        begun = start_worker if self.workers else None
+        return iter(
+            DataLoader(
+                self.stream,
+                self.batch,
+                num_workers=self.workers,
+                pin_memory=self.pinned,
+                worker_init_fn=begun,
+            )
+        )
