@@ -1,8 +1,10 @@
 """Which frames of a clip a network of action recognition sees. Integer arithmetic, nothing else.
 
 The rules are those of TAO's ActionRecognitionNet: its page (`center`, `conv`) and, where the page says too
-little, what its frame sampler does. Every function takes the number of frames of a clip and returns their
-indices, int64; a clip that is too short starts again at its beginning.
+little, what its frame sampler does. Two slips of that are not repeated: floats that round the start of some
+segments down by a frame, and training windows that begin a frame too late and end in the clip's beginning.
+Every function takes the number of frames of a clip and returns their indices, int64; a clip that is too short
+starts again at its beginning.
 """
 
 from __future__ import annotations
