@@ -80,6 +80,7 @@ def _feeds(engine: Any, model: str, batch: int) -> dict[str, NDArray]:
     For a top-down pose network each is a whole frame, taken for a person; random numbers for what is of no
     task.
     """
+    from edgekit.bench.cases import ACTIONS
     from edgekit.tasks.choose import kind_of, task_on
     from edgekit.tasks.topdown import topdown_on
 
@@ -89,7 +90,7 @@ def _feeds(engine: Any, model: str, batch: int) -> dict[str, NDArray]:
             height, width = frames[0].shape[:2]
             whole = np.tile(np.array([0, 0, width, height], np.float32), (batch, 1))
             prepared = topdown_on(engine, model, max_batch=batch).preprocess(frames, whole)[0]
-        elif kind_of(model, engine) == "slowfast":
+        elif kind_of(model, engine) in ACTIONS:
             return made_up(engine, batch)
         else:
             task: Any = task_on(engine, model)
@@ -101,13 +102,14 @@ def _feeds(engine: Any, model: str, batch: int) -> dict[str, NDArray]:
 
 def _task(stack: ExitStack, engine: Any, case: dict[str, Any], scored: bool = False) -> Any:
     """The task that the model is for, or None where the kit has none."""
+    from edgekit.bench.cases import ACTIONS
     from edgekit.evaluate.opened import exact_task
     from edgekit.tasks.choose import kind_of
 
     how = {"batch": case["batch"], "calibration": case["calibration"] or None, "scored": scored}
     if case.get("detector"):
         how["detector"] = case["detector"]
-    if kind_of(case["model"], engine) == "slowfast":  # a pass on every frame, from the first one on
+    if kind_of(case["model"], engine) in ACTIONS:  # a pass on every frame, from the first one on
         how |= {"stride": 1, "cold": "pad", "precision": engine.precision}
     try:
         return stack.enter_context(exact_task(engine, case["model"], **how))

@@ -19,6 +19,8 @@ from edgekit.errors import InputError
 PARTS = ("engine", "both", "pipeline", "accuracy")
 #: Kinds of models whose accuracy is that of keypoints.
 POSES = ("trtpose", "topdown")
+#: Kinds of models that name actions: of windows of a video, which no set of pictures can score.
+ACTIONS = ("slowfast", "action")
 #: Back ends that name one place to compute, the quickest first.
 MEASURED = tuple(name for name in BACKENDS if name not in ("auto", "onnxruntime"))
 #: Precisions measured where none is asked for: those a back end has without calibration.
@@ -170,7 +172,7 @@ def cases(settings: Settings) -> list[Case]:
         kind = model_kind(model, path)
         finder = settings.detector if kind == "topdown" else ""
         finder_sha256 = sha256(find(finder)) if finder and set(parts) - {"engine"} else ""
-        if settings.dataset and kind == "slowfast":
+        if settings.dataset and kind in ACTIONS:
             raise InputError(f"{Path(model).name} names actions; a set of pictures cannot score it.")
         if settings.dataset and kind not in digests:
             digests[kind] = read_data(settings.dataset, keypoints=kind in POSES).digest

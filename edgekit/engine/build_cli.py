@@ -91,11 +91,12 @@ def parts_of(path: Path, shapes: ShapeRanges | None) -> list[tuple[Path, ShapeRa
     """
     from edgekit.engine.onnx_file import load_model
     from edgekit.engine.shapes import model_inputs
+    from edgekit.tasks.action_open import open_shapes as plan_range
     from edgekit.tasks.slowfast_open import open_shapes, split_files
 
     halves = split_files(path) if path.suffix == ".onnx" else None
     if halves is None:
-        return [(path, shapes)]
+        return [(path, shapes or (plan_range(path) if path.suffix == ".onnx" else None))]
     given = dict(shapes or {})
     parts: list[tuple[Path, ShapeRanges | None]] = []
     for half in halves:

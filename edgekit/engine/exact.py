@@ -101,7 +101,7 @@ def filled_shape(spec: TensorSpec, batch: int, notes: dict[str, str]) -> Shape:
         from edgekit.tasks.yolo_settings import input_size
 
         shape[1:] = [3, *input_size(spec, None, notes)]
-    if len(shape) == 5:
+    if len(shape) == 5 and None in shape:
         from edgekit.tasks.slowfast_open import filled
 
         shape = list(filled(spec, notes))

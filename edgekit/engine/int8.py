@@ -143,7 +143,7 @@ def recipe_of(model: str | Path, path: Path) -> cal.Recipe | cal.Preprocess:
         return crop_input(file.metadata)
     if kind == "trtpose":
         return TrtPoseInput(str(model), file)
-    if kind == "slowfast":
+    if kind in ("slowfast", "action"):
         raise InputError(f"{path.name} sees windows of a video: pictures cannot calibrate it; use fp16.")
     return _yolo_recipe(file)
 

@@ -45,7 +45,7 @@ def exact_task(
     """
     kind = kind_of(model, engine)
     task: Any
-    if kind == "slowfast" and scored:
+    if kind in ("slowfast", "action") and scored:
         raise InputError(f"{Path(model).name} names actions; a set of pictures cannot score it.")
     if kind != "topdown":
         scoring = (SCORING if kind == "yolo" else {"score": 0.0}) if scored else {}

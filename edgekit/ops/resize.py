@@ -14,8 +14,8 @@ from edgekit.errors import InputError
 
 #: How a picture becomes the network's: stretched to its size; or the short side to `smaller_edge`, then cut.
 CROPS = ("resize", "center")
-#: Beyond 4 times smaller, Pillow averages whole blocks first and keeps twice the size for its filter: half
-#: the time. Up to there the result is exactly `Image.resize`'s, beyond it within .4 grey levels on average.
+#: From 4 times smaller on, Pillow averages whole blocks first and keeps twice the size for its filter: half
+#: the time. Below that the result is exactly `Image.resize`'s, beyond it within .4 grey levels on average.
 REDUCING_GAP = 2.0
 
 

@@ -97,8 +97,8 @@ class Tape:
     def _write(self, planes: Planes) -> None:
         number = self._written % self.rate
         row, start = self._rows[number], self._starts[number] + 1
-        if start + self._deep > len(row):  # plane by plane: the pieces overlap
-            for plane in range(self._deep):
+        if start + self._deep > len(row):  # the new frame's own planes come below
+            for plane in range(self._deep - 1):
                 row[plane] = row[start + plane]
             start = 0
         for channel in range(len(planes)):

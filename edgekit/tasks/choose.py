@@ -20,6 +20,13 @@ MAKERS = {
     "trtpose": "edgekit.tasks.trtpose:trtpose_on",
     "topdown": "edgekit.tasks.alphapose:alphapose_on",
     "slowfast": "edgekit.tasks.slowfast:slowfast_on",
+    "action": "edgekit.tasks.action:action_on",
+}
+
+#: What opens such a model of the shelf in its own way: as two networks, or to run beside the loop.
+OPENERS = {
+    "slowfast": "edgekit.tasks.slowfast:open_slowfast",
+    "action": "edgekit.tasks.action:open_action",
 }
 
 
@@ -35,6 +42,7 @@ def kind_of(model: str | Path, engine: Engine) -> str:
         InputError: the note names a task that the kit does not have.
     """
     from edgekit.models import models
+    from edgekit.tasks.action_nets import is_action
 
     one = models().get(str(model))
     if one is not None:
@@ -48,6 +56,8 @@ def kind_of(model: str | Path, engine: Engine) -> str:
         return "trtpose"
     if {spec.name for spec in engine.inputs} >= {"slow", "fast"}:
         return "slowfast"
+    if is_action(engine.inputs):
+        return "action"
     whole = len(engine.inputs) == 1 and engine.inputs[0].dtype == np.int32
     return "topdown" if whole or any(spec.name == "heatmaps" for spec in engine.outputs) else "yolo"
 
@@ -72,15 +82,15 @@ def open_task(
         settings: of that task.
     """
     from edgekit.models import models
+    from edgekit.tasks.action_open import plan_shapes
     from edgekit.tasks.topdown import default_shapes
 
     one = models().get(str(model))
-    if one is not None and recipe_kind(one.recipe) == "slowfast":  # it is opened as two networks
-        task: Task = resolve_name("edgekit.tasks.slowfast:open_slowfast")(
-            model, precision, backend, **settings
-        )
+    if one is not None and recipe_kind(one.recipe) in OPENERS:
+        task: Task = resolve_name(OPENERS[recipe_kind(one.recipe)])(model, precision, backend, **settings)
         return task
-    engine = open_engine(model, precision, backend, shapes or default_shapes(model, backend))
+    shapes = shapes or default_shapes(model, backend) or plan_shapes(model, backend)
+    engine = open_engine(model, precision, backend, shapes)
     try:
         return task_on(engine, model, **settings)
     except BaseException:
