@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -157,70 +158,86 @@ def joints(body: Body, pose: Pose) -> dict[str, Array]:
     return {name: points @ turn.T + floor for name, points in found.items()}
 
 
-def draw_person(picture: NDArray[np.uint8], body: Body, pose: Pose, view: View, shake: Array) -> None:
-    """Draw into uint8 [H, W, 3] BGR; `shake` [2, 3] moves the picture's points, as the camera's hand does."""
-    at, thick = joints(body, pose), body.limb
-    parts: list[tuple[list[Array], list[float], Array, float, bool]] = []
+class _Part(NamedTuple):
+    """A part of a body: the hull of balls.
 
-    def part(
-        points: list[Array], radii: list[float], colour: Array, nearer: float = 0.0, rim: bool = True
-    ) -> None:
-        parts.append((points, radii, colour, nearer, rim))
+    Attributes:
+        points, radii: of the balls, [N, 3] and [N], in metres.
+        colour: BGR.
+        nearer: metres by which it counts as nearer to the camera than it is.
+        rim: it has a dark rim, to part it from what is behind.
+    """
 
+    points: Array
+    radii: list[float]
+    colour: Array
+    nearer: float = 0.0
+    rim: bool = True
+
+
+def _parts(body: Body, at: dict[str, Array]) -> list[_Part]:
+    """A body's parts from its joints."""
+    thick, ball = body.limb, body.head
     lower_arm = body.top if body.long_sleeves else body.skin
     lower_leg = body.bottom if body.long_trousers and not body.skirt else body.skin
-    for n in range(2):
-        shade = 1.0 if n else 0.93
-        part([at["hips"][n], at["knees"][n]], [1.75 * thick, 1.25 * thick], shade * body.bottom)
-        part([at["knees"][n], at["ankles"][n]], [1.2 * thick, 0.85 * thick], shade * lower_leg)
-        part([at["ankles"][n], at["toes"][n]], [1.0 * thick, 0.8 * thick], shade * body.shoes, 0.02)
-        part([at["shoulders"][n], at["elbows"][n]], [1.25 * thick, 0.95 * thick], body.top, 0.03)
-        part([at["elbows"][n], at["hands"][n]], [0.9 * thick, 0.7 * thick], lower_arm, 0.05)
-        part([at["hands"][n]], [1.15 * thick], body.skin, 0.06)
-    trunk = [*at["shoulders"], *at["hips"], at["pelvis"]]
-    part(trunk, [1.3 * thick] * 2 + [1.7 * thick] * 3, body.top)
-    part([*at["hips"]], [1.8 * thick] * 2, body.bottom, -0.01)
+    hips, knees, head = at["hips"], at["knees"], at["head"][None]
+    front = (at["eyes"].mean(axis=0) - head) / np.array([1.0, 2.0, 1.0])
+    up = np.array([0.0, ball, 0.0])
+    parts = []
+
+    def limb(start: str, end: str, thicknesses: list[float], colour: Array, nearer: float = 0.0) -> None:
+        for n, shade in enumerate((0.93, 1.0)):
+            pair = np.stack([at[start][n], at[end][n]])
+            parts.append(_Part(pair, [thick * each for each in thicknesses], shade * colour, nearer))
+
+    limb("hips", "knees", [1.75, 1.25], body.bottom)
+    limb("knees", "ankles", [1.2, 0.85], lower_leg)
+    limb("ankles", "toes", [1.0, 0.8], body.shoes, 0.02)
+    limb("shoulders", "elbows", [1.25, 0.95], body.top, 0.03)
+    limb("elbows", "hands", [0.9, 0.7], lower_arm, 0.05)
+    limb("hands", "hands", [1.15, 1.15], body.skin, 0.06)
+    trunk = np.concatenate([at["shoulders"], hips, at["pelvis"][None]])
+    parts.append(_Part(trunk, [1.3 * thick] * 2 + [1.7 * thick] * 3, body.top))
+    parts.append(_Part(hips, [1.8 * thick] * 2, body.bottom, -0.01))
     if body.skirt:
-        part([*at["hips"], *(0.3 * at["hips"] + 0.7 * at["knees"])], [1.8 * thick] * 4, body.bottom, 0.02)
-    part([at["chest"], at["head"]], [0.8 * thick, 0.8 * thick], body.skin, 0.01)
-    front = (at["eyes"].mean(axis=0) - at["head"]) / np.array([1.0, 2.0, 1.0])
-    part([at["head"]], [body.head], body.skin, 0.05)
-    crown, fringe = np.array([0, 0.42 * body.head, 0]), np.array([0, 0.74 * body.head, 0])
-    part([at["head"] + crown - 0.35 * front], [0.86 * body.head], body.hair, 0.04, False)
-    part([at["head"] + fringe + 0.15 * front], [0.5 * body.head], body.hair, 0.07, False)
-    part([at["head"] - 0.45 * front], [0.8 * body.head], body.hair, 0.0)
+        hem = np.concatenate([hips, 0.3 * hips + 0.7 * knees])
+        parts.append(_Part(hem, [1.8 * thick] * 4, body.bottom, 0.02))
+    parts.append(_Part(np.concatenate([at["chest"][None], head]), [0.8 * thick] * 2, body.skin, 0.01))
+    parts.append(_Part(head, [ball], body.skin, 0.05))
+    parts.append(_Part(head + 0.42 * up - 0.35 * front, [0.86 * ball], body.hair, 0.04, False))
+    parts.append(_Part(head + 0.74 * up + 0.15 * front, [0.5 * ball], body.hair, 0.07, False))
+    parts.append(_Part(head - 0.45 * front, [0.8 * ball], body.hair))
     if body.long_hair:
-        low = 0.45 * at["head"] + 0.55 * at["chest"] - 0.6 * front
-        part([at["head"] - 0.4 * front, low], [0.95 * body.head, 0.7 * body.head], body.hair, -0.02)
+        low = 0.45 * head + 0.55 * at["chest"] - 0.6 * front
+        falls = np.concatenate([head - 0.4 * front, low])
+        parts.append(_Part(falls, [0.95 * ball, 0.7 * ball], body.hair, -0.02))
+    return parts
+
+
+def draw_person(picture: NDArray[np.uint8], body: Body, pose: Pose, view: View, shake: Array) -> None:
+    """Draw into uint8 [H, W, 3] BGR; `shake` [2, 3] moves the picture's points, as the camera's hand does."""
+    at = joints(body, pose)
     _shadow(picture, at["ankles"], body, view, shake)
-    parts.sort(key=lambda p: float(np.mean([point[2] for point in p[0]])) + p[3])
-    for points, radii, colour, _, rim in parts:
-        _blob(picture, np.array(points), np.array(radii), colour, rim, view, shake)
-    if front[2] > 0.4 * body.head:
+    parts = sorted(_parts(body, at), key=lambda part: float(part.points[:, 2].mean()) + part.nearer)
+    flat, scale = _pixels(np.concatenate([part.points for part in parts]), view, shake)
+    radii = np.concatenate([part.radii for part in parts]) * scale
+    outer, inner = (
+        np.rint(_PART * (flat[:, None] + (share * radii)[:, None, None] * _CIRCLE)).astype(np.int32)
+        for share in (1.0, 0.85)
+    )
+    first = 0
+    for part in parts:
+        its = slice(first, first := first + len(part.radii))
+        for rounds, shade in ((outer, 0.62), (inner, 1.0)) if part.rim else ((outer, 1.0),):
+            hull = cv2.convexHull(rounds[its].reshape(-1, 2))
+            cv2.fillConvexPoly(picture, hull, (shade * part.colour).tolist(), cv2.LINE_AA, 4)
+    if at["eyes"][:, 2].mean() > at["head"][2] + 0.4 * body.head:
         _eyes(picture, at["eyes"], body, view, shake)
 
 
 def _pixels(points: Array, view: View, shake: Array) -> tuple[Array, Array]:
     flat, scale = view.project(points)
     return flat @ shake[:, :2].T + shake[:, 2], scale
-
-
-def _blob(
-    picture: NDArray[np.uint8],
-    points: Array,
-    radii: Array,
-    colour: Array,
-    rim: bool,
-    view: View,
-    shake: Array,
-) -> None:
-    """The hull of balls; its rim is dark, to part it from what is behind."""
-    flat, scale = _pixels(points, view, shake)
-    for share, shade in ((1.0, 0.62), (0.85, 1.0)) if rim else ((1.0, 1.0),):
-        rounds = flat[:, None] + (share * radii * scale)[:, None, None] * _CIRCLE
-        hull = cv2.convexHull(rounds.reshape(-1, 2).astype(np.float32))
-        tone = (shade * colour).tolist()
-        cv2.fillConvexPoly(picture, np.round(_PART * hull).astype(np.int32), tone, cv2.LINE_AA, 4)
 
 
 def _eyes(picture: NDArray[np.uint8], eyes: Array, body: Body, view: View, shake: Array) -> None:
