@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgekit.errors import InputError
 from edgekit.train.action_help import commented, parameters
-from edgekit.train.action_spec import Spec, as_written, read_spec
+from edgekit.train.action_spec import Spec, as_written, read_spec, spec_from, value_of
 
 #: Command: (what it does, sections of the spec that its --help lists, an example).
 COMMANDS = {
@@ -79,7 +80,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         "--experiment_spec_file",
         dest="spec",
         metavar="YAML",
-        help="the spec; all commands may share one",
+        help="the spec; all commands may share one (missing: that of the checkpoint)",
     )
     add("overrides", nargs="*", metavar="key=value", help="settings over those of the spec")
     add("-r", "--results_dir", metavar="DIR", help="as results_dir=DIR (TAO 3 and 4)")
@@ -108,22 +109,39 @@ def run(args: argparse.Namespace) -> int:
             "Give a spec: -e spec.yaml; `edgekit train actions --write-spec spec.yaml` makes one."
         )
     need_torch()
-    spec = read_spec(args.spec, overrides, args.task, _say)
+    base = args.spec or (None if args.task == "train" else spec_of_checkpoint(args.task, overrides))
+    spec = read_spec(base, overrides, args.task, _say)
     return {"train": _train, "evaluate": _evaluate, "infer": _infer, "export": _export}[args.task](spec)
+
+
+def spec_of_checkpoint(task: str, overrides: Sequence[str]) -> Spec | None:
+    """The spec that a checkpoint was trained by, for a command without `-e`; None: it keeps none (TAO's).
+
+    Raises:
+        InputError: the overrides name no checkpoint, or it cannot be read.
+    """
+    from edgekit.train.action_weights import read_checkpoint
+
+    section = "inference" if task == "infer" else task
+    path = value_of(as_written(None, overrides), f"{section}.checkpoint")
+    if path is None:
+        raise InputError(f"Give -e spec.yaml, or {section}.checkpoint=FILE.pth: it keeps its own spec.")
+    values = read_checkpoint(path).spec
+    return None if values is None else spec_from(values)
 
 
 def _train(spec: Spec) -> int:
     from edgekit.train.actions import train_actions
 
-    path = train_actions(spec)
-    _say(f"checkpoint: {path}\nexport it:  edgekit export actions -e SPEC export.checkpoint={path}")
+    path = train_actions(spec, report=_say)
+    _say(f"checkpoint: {path}\nexport it:  edgekit export actions export.checkpoint={path}")
     return 0
 
 
 def _evaluate(spec: Spec) -> int:
     from edgekit.train.action_evaluate import evaluate_actions
 
-    sys.stdout.write(f"{evaluate_actions(spec)}\n")
+    sys.stdout.write(f"{evaluate_actions(spec, report=_say)}\n")
     return 0
 
 

@@ -17,10 +17,10 @@ PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null|y|n)$)[A-Za-z/][\w./-]*
 HEAD = """\
 # Experiment spec for action recognition, in the form of TAO's action_recognition.
 # A line "# name:" has no value yet: take the "# " away and give one.
-#   edgekit train actions    -e FILE
+#   edgekit train actions -e FILE
 #   edgekit evaluate actions -e FILE evaluate.checkpoint=…/ar_model_latest.pth
-#   edgekit infer actions    -e FILE inference.checkpoint=… inference.inference_dataset_dir=DIR/CLASS
-#   edgekit export actions   -e FILE export.checkpoint=…
+#   edgekit infer actions -e FILE inference.checkpoint=… inference.inference_dataset_dir=DIR/CLASS
+#   edgekit export actions -e FILE export.checkpoint=…
 # (*) is this kit's own; TAO does not know it.
 """
 

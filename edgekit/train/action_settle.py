@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -73,18 +72,16 @@ def settled(spec: Spec, task: str, say: Say) -> Spec:
 
 
 def labels_of(folder: Path | str) -> dict[str, int]:
-    """The classes of a data set, sorted and numbered: its folders, or what the list of its shards names.
+    """The classes of a data set, sorted and numbered: the names of its folders, or those in its shards.
 
     Raises:
         InputError: there is no such folder, or it has no class.
     """
     root = Path(folder).expanduser()
-    listed = (root.parent if root.suffix == ".tar" else root) / "shards.json"
-    if listed.is_file():
-        try:
-            found = sorted(json.loads(listed.read_text("utf-8"))["classes"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{listed} does not list the classes of its shards: {error!r}.") from None
+    if root.suffix == ".tar" or any(root.glob("*.tar")):
+        from edgekit.train.action_stream import read_shards
+
+        found = sorted(read_shards(root).classes)
     else:
         found = [folder.name for folder in class_folders(root)]
     if not found:

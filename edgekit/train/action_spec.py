@@ -59,7 +59,7 @@ class Spec:
 
 
 def read_spec(
-    path: Path | str | None,
+    path: Path | str | Spec | None,
     overrides: Sequence[str] = (),
     task: str = "train",
     report: Report = lambda line: None,
@@ -67,7 +67,7 @@ def read_spec(
     """Read a spec, put the overrides over it, check every value, and fill in what follows from others.
 
     Args:
-        path: YAML file; None: the defaults.
+        path: YAML file, or a spec to change; None: the defaults.
         overrides: `key=value` each, the key dotted, the value as in YAML: "train.optim.lr=0.01",
             "train.gpu_ids=[0,1]".
         task: "train", "evaluate", "inference" or "export": what the spec is for. The parameters that this
@@ -95,7 +95,7 @@ def read_spec(
 
 
 def as_written(
-    path: Path | str | None, overrides: Sequence[str] = (), report: Report = lambda line: None
+    path: Path | str | Spec | None, overrides: Sequence[str] = (), report: Report = lambda line: None
 ) -> Spec:
     """As `read_spec`, but nothing is filled in, and nothing need be there."""
     return spec_from(_merged([renamed(part, report) for part in _parts(path, overrides)]))
@@ -119,13 +119,10 @@ def write_spec(spec: Spec, folder: Path | str) -> Path:
         InputError: the folder cannot be made or written.
     """
     path = Path(folder).expanduser() / "experiment.yaml"
-    conf, values = _omegaconf(), spec.to_dict()
-    for task in NEEDED:
-        if values[task]["results_dir"] == str(Path(spec.results_dir) / task):
-            values[task]["results_dir"] = None
+    conf = _omegaconf()
     try:
         with atomic_write(path) as scratch:
-            scratch.write_text(conf.to_yaml(conf.create(values)), "utf-8")
+            scratch.write_text(conf.to_yaml(conf.create(_open(spec))), "utf-8")
     except OSError as error:
         raise InputError(
             f"Cannot write results into {folder} ({error.strerror}); give another folder: results_dir=DIR."
@@ -181,12 +178,14 @@ def _omegaconf() -> Any:
     return OmegaConf
 
 
-def _parts(path: Path | str | None, overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _parts(path: Path | str | Spec | None, overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The YAML file, then each override, as nested dicts whose ${…} still stand."""
     from yaml import YAMLError
 
     conf = _omegaconf()
-    if path is not None:
+    if isinstance(path, Spec):
+        yield _open(path)
+    elif path is not None:
         path = Path(path).expanduser()
         try:
             yield _group(conf.load(path), conf, str(path))
@@ -202,6 +201,15 @@ def _parts(path: Path | str | None, overrides: Sequence[str]) -> Iterator[dict[s
             yield _group(conf.from_dotlist([override.lstrip("+")]), conf, override)
         except YAMLError:
             raise InputError(f"The value of {override!r} is no YAML; quote it: 'key=\"value\"'.") from None
+
+
+def _open(spec: Spec) -> dict[str, Any]:
+    """A spec's values; folders that follow from results_dir are left open, so that it moves them all."""
+    values = spec.to_dict()
+    for task in NEEDED:
+        if values[task]["results_dir"] == str(Path(spec.results_dir) / task):
+            values[task]["results_dir"] = None
+    return values
 
 
 def _group(found: Any, conf: Any, what: str) -> dict[str, Any]:
