@@ -11,6 +11,7 @@ import numpy as np
 #: height and width of a clip: small, not square, no multiple of 32; pictures and flow fields of one
 SIZE, RGB, OF, CLASSES = (40, 56), 6, 5, 4
 TABLE = np.random.RandomState(3).random_sample(1_000_003).astype(np.float32)
+TWICE = np.concatenate([TABLE, TABLE])
 
 
 def fill(state: dict[str, Any]) -> dict[str, Any]:
@@ -24,9 +25,10 @@ def fill(state: dict[str, Any]) -> dict[str, Any]:
             made[name] = torch.tensor(0)
             continue
         at = crc32(name.encode()) % len(TABLE)
-        u = np.resize(np.concatenate([TABLE[at:], TABLE[:at]]), shape)
+        u = np.resize(TWICE[at : at + min(len(TABLE), int(np.prod(shape)))], shape)
         if len(shape) > 1:
-            u = (u - 0.5) * np.float32(np.sqrt(12 * 1.4 / np.prod(shape[1:])))
+            u -= np.float32(0.5)
+            u *= np.float32(np.sqrt(12 * 1.4 / np.prod(shape[1:])))
         elif name.endswith(("bn2.weight", "bn3.weight")):
             u = 0.2 + 0.3 * u  # what blocks add to their shortcut
         elif name.endswith(("running_var", "weight")):
