@@ -44,6 +44,7 @@ CASES: dict[str, tuple[list[str], str, str, tuple[str, ...]]] = {
 }
 #: Import names that differ from the name of their package.
 PACKAGE_OF = {
+    "PIL": "pillow",
     "cv2": "opencv-python",
     "onnxconverter_common": "onnxconverter-common",
     "IPython": "ipykernel",
@@ -52,13 +53,13 @@ PACKAGE_OF = {
 }
 #: Imported where they are: JetPack's, an extra's, or asked for by a message when they are absent.
 OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "jtop", "cuda", "supervision", "traitlets", "gi"} | {
-    "motmetrics",
     "omegaconf",
     "pyarrow",
     "pycocotools",
     "torch",
     "onnx2torch",
     "torchvision",
+    "trackeval",
     "webdataset",
     "yaml",
 }

@@ -1,18 +1,14 @@
-"""How well tracks are found: MOTA, IDF1 and HOTA against MOTChallenge's ground truth.
-
-MOTA (CLEAR MOT) and IDF1 are py-motmetrics', with the overlaps computed here; HOTA is `evaluate.track_hota`,
-since py-motmetrics 1.4 has none.
-"""
+"""How well tracks are found: MOTA, IDF1 and HOTA against MOTChallenge's ground truth, by TrackEval."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import MissingError
-from edgekit.evaluate.track_hota import hota
 from edgekit.tracking.matching import assign, iou
 from edgekit.tracking.mot import PEDESTRIAN, MotBoxes
 
@@ -21,22 +17,12 @@ MATCH = 0.5
 #: Classes of MOT16 whose boxes may be found without being counted as wrong: person on vehicle, static person,
 #: distractor, reflection (the benchmark's own evaluation).
 DISTRACTORS = (2, 7, 8, 12)
-#: py-motmetrics' names: shares, and counts, as they are called here.
-SHARES = {"mota": "MOTA", "idf1": "IDF1", "recall": "recall", "precision": "precision"}
-COUNTS = {
-    "num_switches": "IDs",
-    "num_false_positives": "FP",
-    "num_misses": "FN",
-    "num_fragmentations": "Frag",
-    "mostly_tracked": "MT",
-    "mostly_lost": "ML",
-    "num_unique_objects": "objects",
-    "num_objects": "boxes",
-}
+#: TrackEval's names of counts, as they are called here.
+COUNTS = {"IDSW": "IDs", "CLR_FP": "FP", "CLR_FN": "FN", "Frag": "Frag", "MT": "MT", "ML": "ML"}
 
 
 def score_tracks(truth: MotBoxes, found: MotBoxes) -> dict[str, Any]:
-    """Figures of `found` against `truth`, IoU .5 (HOTA: .05 to .95).
+    """Figures of `found` against `truth`, IoU .5 (HOTA: the mean over .05 to .95).
 
     Ground truth with classes is treated as MOTChallenge does: objects are the pedestrians whose flag is
     not 0, and what is found at a distractor counts neither way.
@@ -44,22 +30,25 @@ def score_tracks(truth: MotBoxes, found: MotBoxes) -> dict[str, Any]:
     A share of nothing (the precision where nothing was found) is None.
 
     Raises:
-        MissingError: py-motmetrics is not installed.
+        MissingError: TrackEval is not installed.
     """
     truth, found = considered(truth, found)
-    frames = frame_pairs(truth, found)
-    accumulator = _motmetrics().MOTAccumulator()
-    for number, (objects, hypotheses, overlap) in frames.items():
-        distance = np.where(overlap >= MATCH, 1 - overlap, np.nan)
-        accumulator.update(truth.track_id[objects], found.track_id[hypotheses], distance, frameid=number)
-    names = [*SHARES, *COUNTS]
-    table = _motmetrics().metrics.create().compute(accumulator, metrics=names, name="all")
-    pairs = [(truth.track_id[o], found.track_id[h], overlap) for o, h, overlap in frames.values()]
+    data = _sequence(truth, found)
+    metrics, quiet = _trackeval(), {"PRINT_CONFIG": False}
+    clear = metrics.CLEAR({"THRESHOLD": MATCH, **quiet}).eval_sequence(data)
+    identity = metrics.Identity({"THRESHOLD": MATCH, **quiet}).eval_sequence(data)
+    over_overlaps = metrics.HOTA().eval_sequence(data)
+    right = clear["CLR_TP"]
     return {
-        **{ours: _share(table[name].iloc[0]) for name, ours in SHARES.items()},
-        **hota(pairs),
-        **{ours: int(table[name].iloc[0]) for name, ours in COUNTS.items()},
-        "tracks": len(np.unique(found.track_id)),
+        "MOTA": float(clear["MOTA"]) if len(truth) else None,
+        "IDF1": float(identity["IDF1"]) if len(truth) else None,
+        "recall": _share(right, len(truth)),
+        "precision": _share(right, len(found)),
+        **{name: float(np.mean(over_overlaps[name])) for name in ("HOTA", "DetA", "AssA")},
+        **{ours: int(clear[name]) for name, ours in COUNTS.items()},
+        "objects": data["num_gt_ids"],
+        "boxes": len(truth),
+        "tracks": data["num_tracker_ids"],
     }
 
 
@@ -89,15 +78,33 @@ def frame_pairs(
     return pairs
 
 
-def _motmetrics() -> Any:
+def _sequence(truth: MotBoxes, found: MotBoxes) -> Mapping[str, Any]:
+    """A sequence as TrackEval takes it: in each frame the numbers, counted from 0, and the overlaps."""
+    pairs = frame_pairs(truth, found).values()
+    (objects, truth_ids), (tracks, found_ids) = (
+        np.unique(boxes.track_id, return_inverse=True) for boxes in (truth, found)
+    )
+    return {
+        "num_timesteps": len(pairs),
+        "num_gt_ids": len(objects),
+        "num_tracker_ids": len(tracks),
+        "num_gt_dets": len(truth),
+        "num_tracker_dets": len(found),
+        "gt_ids": [truth_ids[rows] for rows, _, _ in pairs],
+        "tracker_ids": [found_ids[rows] for _, rows, _ in pairs],
+        "similarity_scores": [overlap for _, _, overlap in pairs],
+    }
+
+
+def _trackeval() -> Any:
     try:
-        import motmetrics
+        from trackeval import metrics
     except ImportError as error:
         raise MissingError(
-            "py-motmetrics is not installed; cure: pip install 'edgekit[evaluate]' (or motmetrics)"
+            "TrackEval is not installed; cure: pip install 'edgekit[evaluate]' (or trackeval)"
         ) from error
-    return motmetrics
+    return metrics
 
 
-def _share(value: Any) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _share(part: float, whole: int) -> float | None:
+    return float(part) / whole if whole else None
