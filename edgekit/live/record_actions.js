@@ -11,7 +11,7 @@ export default {
     const press = (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
       if (event.target.closest("input, textarea, select")) return;
-      if (!model.get("keys").includes(event.key)) return;
+      if (!model.get("wanted").includes(event.key)) return;
       event.preventDefault();
       event.stopPropagation();
       model.send({ key: event.key });

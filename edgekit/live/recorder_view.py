@@ -28,12 +28,12 @@ NARROW = {"description_width": "initial"}
 
 
 class Keys(AnyWidget):
-    """Tells which of `keys` was pressed while the recorder has the keyboard; shows `description`."""
+    """Tells which of the `wanted` keys was pressed while the recorder has the keyboard; shows `description`."""
 
     _esm = HERE / "record_actions.js"
     _css = HERE / "record_actions.css"
     description = traitlets.Unicode("").tag(sync=True)
-    keys = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    wanted = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 
 class RecorderView(SessionView):
@@ -84,12 +84,12 @@ class RecorderView(SessionView):
         self._state, self._error, self._total = (widgets.HTML() for _ in range(3))
         self._keys = Keys()
         self._keys.on_msg(lambda _, message, __: self._on_key(str(message.get("key"))))
-        row = widgets.Layout(flex_flow="row wrap", grid_gap="2px 6px", margin="4px 0", align_items="center")
+        row = widgets.Layout(flex_flow="row wrap", grid_gap="0 6px", margin="1px 0", align_items="center")
         bar = widgets.HBox([self._camera, self._play, self._delete, self._cancel], layout=row)
         more = widgets.HBox([self._new, self._add], layout=row)
         settings = widgets.HBox([self._person, self._times, self._seconds, self._countdown], layout=row)
         above = [self._picture, self._state, self._error, self._rows.box, more]
-        self._arrange([*above, settings, bar, self._total, self._keys], max(side, 480))
+        self._arrange([*above, bar, settings, self._total, self._keys], max(side, 480))
         self.add_class("edgekit-record")
         self.session.add(self._open_sink)
         self.refresh()
@@ -240,7 +240,7 @@ class RecorderView(SessionView):
             busy = bool(self._busy or take)
             self._rows.show(self.recorder.counts, busy, take.label if take else "")
             keys = min(9, len(self.recorder.counts))
-            self._keys.keys = [*map(str, range(1, keys + 1)), "p", "P", "Delete", "Backspace", "Escape"]
+            self._keys.wanted = [*map(str, range(1, keys + 1)), "p", "P", "Delete", "Backspace", "Escape"]
             first = {0: "", 1: "1 records, "}.get(keys, f"1–{keys} record, ")
             self._keys.description = f"Keys: {first}P plays, Delete deletes the last clip, Esc cancels"
             running, nothing = stats.running, self.recorder.last is None
