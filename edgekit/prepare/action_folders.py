@@ -31,6 +31,8 @@ from edgekit.prepare.clips import cannot_write
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 STREAMS = ("rgb", "of")
+#: Folders of a set that is split, each a set of its own, named as in TAO's notebooks.
+SPLITS = ("train", "test")
 #: What a clip's own note is called.
 NOTE = "clip.json"
 FindFlow = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
@@ -71,7 +73,10 @@ def read_actions(
         InputError: no such folder, no clip, a class that `label_map` lacks, or a clip without what is asked.
     """
     found = []
+    split = sides(root)
     for folder in class_folders(root):
+        if folder.name in split:
+            raise InputError(f"{root} is split; give {folder}.")
         if label_map is not None and folder.name not in label_map:
             known = ", ".join(label_map)
             raise InputError(
@@ -129,6 +134,33 @@ def class_folders(root: Path | str) -> list[Path]:
     if not Path(root).is_dir():
         raise InputError(f"{root} is no folder; give the one that holds a folder for each class.")
     return _folders(Path(root))
+
+
+def sides(root: Path | str) -> dict[str, Path]:
+    """The sides of a set that is split and their folders: "train", "test"; else "" alone, the set itself.
+
+    Clips beside the two folders make a third side, "". A folder "train" that holds clips itself is a class.
+    """
+    found = {}
+    for split in SPLITS:
+        folder = Path(root) / split
+        if folder.is_dir() and not any((one / "rgb").is_dir() for one in clip_folders(folder)):
+            found[split] = folder
+    if not found or any(folder.name not in found for folder in class_folders(root)):
+        found[""] = Path(root)
+    return found
+
+
+def all_clips(root: Path | str) -> list[tuple[str, Path]]:
+    """The clips of a set, split or not: side and folder, sorted."""
+    found = sides(root)
+    return [
+        (side, clip)
+        for side, folder in sorted(found.items())
+        for label in class_folders(folder)
+        if side or label.name not in found
+        for clip in clip_folders(label)
+    ]
 
 
 def clip_folders(folder: Path) -> list[Path]:

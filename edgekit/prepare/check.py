@@ -90,19 +90,23 @@ def check(root: Path | str) -> list[Problem]:
     return one.problems
 
 
-def told(problems: Sequence[Problem], most: int = 3) -> list[str]:
-    """The problems as lines of text; of those that differ in their line alone the first `most`."""
+def place(problem: Problem) -> Path:
+    """Where like problems are told together: the file, or the folder of pictures."""
+    return problem.file.parent if problem.file.suffix == ".jpg" else problem.file
+
+
+def told(problems: Sequence[Problem], most: int = 3, place: Callable[[Problem], Path] = place) -> list[str]:
+    """The problems as lines of text; of those of one kind and place the first `most`."""
     if not problems:
         return ["nothing is wrong"]
     kinds: dict[tuple[Path, str], list[Problem]] = {}
     for problem in problems:
-        place = problem.file.parent if problem.file.suffix == ".jpg" else problem.file
-        kinds.setdefault((place, problem.kind), []).append(problem)
+        kinds.setdefault((place(problem), problem.kind), []).append(problem)
     lines = []
-    for (place, _), alike in kinds.items():
+    for (where, _), alike in kinds.items():
         lines += [str(problem) for problem in alike[:most]]
         if len(alike) > most:
-            lines.append(f"{place}: … and {len(alike) - most} more of this kind (--all names them)")
+            lines.append(f"{where}: … and {len(alike) - most} more of this kind (--all names them)")
     return [*lines, f"{len(problems)} problem{'s' * (len(problems) > 1)}"]
 
 

@@ -78,6 +78,10 @@ def add_parser(subparsers: Any) -> None:
     check.add_argument("folder", type=Path, metavar="DIR", help="folder of the set")
     check.add_argument("--all", action="store_true", help="name all of many equal things")
     check.set_defaults(run=run_check)
+    from edgekit.prepare.action_cli import add_parsers
+
+    parsers = {"some": _some, "share": _share, "count": _count, "percent": _percent}
+    add_parsers(kinds, parsers)
 
 
 def _number(kind: Callable[[str], Any], good: Callable[[Any], bool], words: str) -> Callable[[str], Any]:
@@ -112,7 +116,7 @@ def run_ava(args: argparse.Namespace) -> int:
         raise InputError(f"give folders or files with videos; {args.out} holds no clip yet.")
     videos = find_videos(args.videos, args.out) if args.videos else {}
     outcome = ava.Outcome()
-    with ava.alone(args.out), _bars(args.quiet) as bar:
+    with ava.alone(args.out), bars(args.quiet) as bar:
         if "pictures" in args.steps and videos:
             parts = ava.Parts(args.start, args.seconds, args.every, args.clips)
             planned = ava.plan(videos, args.out, parts, outcome)
@@ -142,7 +146,7 @@ def run_ava(args: argparse.Namespace) -> int:
         from edgekit.prepare.ava_files import Layout
 
         sys.stdout.write("\n".join(summary(args.out, counts, read_labels(Layout(args.out).labels))) + "\n")
-    return _say(outcome)
+    return say(outcome)
 
 
 def _names(actions: str | None) -> dict[int, str] | None:
@@ -185,7 +189,8 @@ def summary(root: Path, counts: Mapping[str, Counts], names: Mapping[int, str]) 
     return lines
 
 
-def _say(outcome: Outcome) -> int:
+def say(outcome: Outcome) -> int:
+    """Tell what is to be said of a run; returns its exit code, 4 where something was left out."""
     notes = outcome.notes
     for words in notes[:10]:
         sys.stderr.write(f"edgekit: {words}\n")
@@ -197,7 +202,7 @@ def _say(outcome: Outcome) -> int:
 
 
 @contextmanager
-def _bars(quiet: bool) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+def bars(quiet: bool) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
     """A maker of progress bars; none is left behind."""
     from tqdm import tqdm
 

@@ -155,7 +155,7 @@ def _write(
     """Write all pictures; returns how many, and their (width, height)."""
     count, size = 0, (0, 0)
     for image, times in source:
-        size = size if count else _size(image, cut.short_side)
+        size = size if count else size_for(image, cut.short_side)
         fitted = _fitted(image, size)
         first = folders["frames"] / Path(picture_name(name, count)).name
         first.write_bytes(_encode(fitted, cut.quality))
@@ -194,7 +194,7 @@ def remove(root: Path, name: str) -> None:
         shutil.rmtree(root / folder / name, ignore_errors=True)
 
 
-def _size(image: NDArray[np.uint8], short_side: int | None) -> tuple[int, int]:
+def size_for(image: NDArray[np.uint8], short_side: int | None) -> tuple[int, int]:
     """(width, height) of a clip's pictures."""
     height, width = image.shape[:2]
     scale = min(1.0, (short_side or min(height, width)) / min(height, width))

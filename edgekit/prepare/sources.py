@@ -77,13 +77,14 @@ def names_for(keys: Iterable[str], taken: Mapping[str, str] | None = None) -> di
             plain = plain.strip("_. ")
             letters = sum(c.isalnum() for c in unicodedata.normalize("NFC", stem))
             whole = plain and sum(c.isalnum() for c in plain) == letters
-            name = plain if whole else f"{plain or 'video'}-{_digest(key)}"
+            name = plain if whole else f"{plain or 'video'}-{digest(key)}"
             if name.lower() in used:
-                name = f"{name}-{_digest(key)}"
+                name = f"{name}-{digest(key)}"
         used.add(name.lower())
         names[key] = name
     return names
 
 
-def _digest(key: str) -> str:
+def digest(key: str) -> str:
+    """Six characters that tell keys apart."""
     return hashlib.sha256(unicodedata.normalize("NFC", key).encode()).hexdigest()[:6]
