@@ -9,102 +9,23 @@ the epoch, the clip and which of its `clips_per_video` windows it is, and on not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from edgekit.action_windows import inner, somewhere, windows
 from edgekit.errors import InputError
 from edgekit.prepare.action_folders import ActionClip, read_actions
-from edgekit.train.action_augment import Cut, scoring_cut, training_cut
+from edgekit.train.action_reader import Indices, Reader, Window, label_map, wanted
 
 if TYPE_CHECKING:
     from edgekit.train.action_spec import Spec
-
-Indices = NDArray[np.int64]
-Picture = Path | bytes
-
-
-class Window(NamedTuple):
-    """The pictures of one window of a clip, still encoded, and what is drawn for it.
-
-    Attributes:
-        clip: number of the clip; name: what to call it.
-        label: class index, -1 where unknown.
-        rgb: one a frame; (): the network sees none.
-        u, v: one a flow field.
-        seed: of the cut; (): the clip is scored, and its cut is fixed.
-    """
-
-    clip: int
-    name: str
-    label: int
-    rgb: Sequence[Picture]
-    u: Sequence[Picture]
-    v: Sequence[Picture]
-    seed: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which frames a network sees: `rgb` pictures and `of` flow fields (0: none), every `rate`-th."""
-
-    rgb: int
-    of: int
-    rate: int = 1
-    strategy: str = "consecutive"
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        return tuple(name for name, count in (("rgb", self.rgb), ("of", self.of)) if count)
-
-    def frames(self, rgb: int, of: int, pick: Callable[[int, int], Indices]) -> tuple[Indices, Indices]:
-        """The pictures and the flow fields of windows of a clip with `rgb` pictures and `of` flow fields.
-
-        Flow field i lies between the pictures i and i + 1. Where a network sees both, the longer window is
-        picked among the frames that have both, and the shorter one lies in its middle.
-
-        Args:
-            pick: (frames of the clip, length) → int64 [..., length].
-        """
-        none = np.zeros(0, np.int64)
-        if not self.of:
-            return pick(rgb, self.rgb), none
-        if not self.rgb:
-            return none, pick(of, self.of)
-        longer = pick(min(rgb, of), max(self.rgb, self.of))
-        short = inner(longer, min(self.rgb, self.of), self.strategy)
-        return (longer, short) if self.rgb >= self.of else (short, longer)
-
-    def drawn(self, rgb: int, of: int, random: np.random.Generator) -> tuple[Indices, Indices]:
-        """A window to learn from."""
-        return self.frames(rgb, of, lambda n, length: somewhere(n, length, self.rate, random, self.strategy))
-
-    def scored(self, rgb: int, of: int, mode: str, count: int) -> list[tuple[Indices, Indices]]:
-        """The windows that a clip is scored by: "center", "conv" (`count` of them) or "all"."""
-
-        def pick(frames: int, length: int) -> Indices:
-            return windows(frames, length, mode, rate=self.rate, count=count, strategy=self.strategy)
-
-        pictures, fields = self.frames(rgb, of, pick)
-        none = np.zeros((max(len(pictures), len(fields)), 0), np.int64)
-        return list(zip(pictures if self.rgb else none, fields if self.of else none, strict=True))
-
-
-def wanted(spec: Spec) -> Wanted:
-    """What the network of a spec sees."""
-    m = spec.model
-    rgb = 0 if m.model_type == "of" else m.rgb_seq_length
-    of = 0 if m.model_type == "rgb" else m.of_seq_length
-    return Wanted(rgb, of, m.sample_rate, m.sample_strategy)
 
 
 @dataclass(frozen=True)
@@ -147,11 +68,6 @@ def read_clips(root: Path | str | None, spec: Spec, what: str) -> Clips:
     return Clips(read_actions(root, labels, streams=wanted(spec).streams), labels)
 
 
-def label_map(spec: Spec) -> dict[str, int]:
-    """Class → index of a spec."""
-    return {name: n for n, name in enumerate(spec.classes)}
-
-
 def check_classes(found: Mapping[str, int], names: Sequence[str], root: Path | str) -> None:
     """InputError where a class has no clip to learn from, or clips are of no class."""
     strangers = [name for name in found if name not in names]
@@ -164,69 +80,6 @@ def check_classes(found: Mapping[str, int], names: Sequence[str], root: Path | s
         raise InputError(
             f"{root} has no clip of {', '.join(empty)}; record some, or take it out of dataset.label_map."
         )
-
-
-class Reader:
-    """Windows → tensors: decodes each picture once, cuts all of a clip alike.
-
-    Args:
-        spec: says how they are cut.
-    """
-
-    def __init__(self, spec: Spec) -> None:
-        self.config = spec.dataset.augmentation_config
-        height, width = spec.dataset.output_shape
-        self.size = (int(height), int(width))
-
-    def __call__(self, window: Window) -> dict[str, Any]:
-        """The "label", "clip" and "name" of a window, and as far as wanted "rgb", "of" uint8 [D, H, W, C].
-
-        The pictures are RGB (C = 3), the flow is x and y (C = 2).
-        """
-        made: dict[str, Any] = {"label": window.label, "clip": window.clip, "name": window.name}
-        rgb = decoded(window.rgb, cv2.IMREAD_COLOR, window.name)
-        u, v = (decoded(some, cv2.IMREAD_GRAYSCALE, window.name) for some in (window.u, window.v))
-        for some in (rgb, [*u, *v]):
-            if len({p.shape[:2] for p in some}) > 1:
-                raise InputError(f"{window.name} has pictures of several sizes; cut the clip again.")
-        height, width = (rgb or u)[0].shape[:2]
-        cut = self.cut(window, height, width)
-        if rgb:
-            pictures = np.stack([cut.picture(p) for p in rgb])
-            made["rgb"] = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1]))
-        if u:
-            made["of"] = torch.from_numpy(np.stack([cut.flow(a, b) for a, b in zip(u, v, strict=True)]))
-        return made
-
-    def cut(self, window: Window, height: int, width: int) -> Cut:
-        if not window.seed:
-            return scoring_cut(self.config, height, width, self.size)
-        return training_cut(self.config, height, width, self.size, np.random.default_rng(window.seed))
-
-
-def decoded(pictures: Sequence[Picture], how: int, name: str) -> list[NDArray[np.uint8]]:
-    """Pictures as BGR [H, W, 3] or grey [H, W]; one that is there twice is decoded once.
-
-    Raises:
-        InputError: one cannot be read.
-    """
-    known: dict[Any, NDArray[np.uint8]] = {}
-    for one in pictures:
-        key = one if isinstance(one, Path) else id(one)
-        if key not in known:
-            known[key] = _decode(one, how, name)
-    return [known[one if isinstance(one, Path) else id(one)] for one in pictures]
-
-
-def _decode(one: Picture, how: int, name: str) -> NDArray[np.uint8]:
-    try:
-        data = one.read_bytes() if isinstance(one, Path) else one
-    except OSError as error:
-        raise InputError(f"{one} cannot be read: {error.strerror}.") from error
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
-    if picture is None:
-        raise InputError(f"{one if isinstance(one, Path) else name} is no picture that OpenCV can decode.")
-    return np.asarray(picture, np.uint8)
 
 
 class TrainingClips(Dataset):
@@ -254,19 +107,20 @@ class ScoredClips(Dataset):
     """
 
     def __init__(self, clips: Clips, spec: Spec, mode: str = "center", count: int = 10) -> None:
-        self.clips, self.read = clips, Reader(spec)
+        self.read = Reader(spec)
         want = wanted(spec)
         self.rows = [
-            (number, frames)
+            clips.window(number, frames)._replace(windows=len(some))
             for number, clip in enumerate(clips.clips)
-            for frames in want.scored(len(clip.rgb), len(clip.u), mode, count)
+            for some in [want.scored(len(clip.rgb), len(clip.u), mode, count)]
+            for frames in some
         ]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, at: int) -> dict[str, Any]:
-        return self.read(self.clips.window(*self.rows[at]))
+        return self.read(self.rows[at])
 
 
 class Order(Sampler):

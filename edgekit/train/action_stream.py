@@ -23,7 +23,8 @@ import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from edgekit.errors import InputError, MissingError
-from edgekit.train.action_data import Reader, Window, label_map, start_worker, wanted
+from edgekit.train.action_data import start_worker
+from edgekit.train.action_reader import Reader, Window, label_map, wanted
 
 if TYPE_CHECKING:
     from edgekit.train.action_spec import Spec
@@ -183,11 +184,14 @@ class Stream(IterableDataset):
 
     def samples(self, files: Iterable[Path]) -> Iterator[dict[str, Any]]:
         """The clips of shards, as WebDataset groups their members, encoded."""
-        urls = [str(file.resolve()) for file in files]  # a path from the root is no command of WebDataset's
-        if not urls:
-            return iter(())
-        web = self.webdataset
-        return iter(web.DataPipeline(web.SimpleShardList(urls), web.tarfile_to_samples(handler=_damaged)))
+        from webdataset.tariterators import group_by_keys, tar_file_expander
+
+        for file in files:
+            with open(
+                file, "rb"
+            ) as stream:  # not WebDataset's opener: it leaves files open, and runs "pipe:"
+                members = tar_file_expander([{"url": file.name, "stream": stream}], handler=_damaged)
+                yield from group_by_keys(members, handler=_damaged)
 
     def drawn(self, samples: Iterable[dict[str, Any]], turn: int) -> Iterator[Window]:
         """The windows to learn from of each clip that passes."""
@@ -202,8 +206,10 @@ class Stream(IterableDataset):
         """The windows that each clip is scored by."""
         for sample in samples:
             number, label, name, rgb, u, v = self.clip(sample)
-            for frames in self.want.scored(len(rgb), len(u), self.mode or "center", self.segments):
-                yield self.window(sample, number, name, label, (rgb, u, v), frames, ())
+            some = self.want.scored(len(rgb), len(u), self.mode or "center", self.segments)
+            for frames in some:
+                window = self.window(sample, number, name, label, (rgb, u, v), frames, ())
+                yield window._replace(windows=len(some))
 
     def window(
         self,
@@ -227,7 +233,7 @@ class Stream(IterableDataset):
         Raises:
             InputError: it is none of `edgekit prepare actions`, has no frames, or is of an unknown class.
         """
-        where = f"{Path(str(sample.get('__url__', ''))).name}: {sample['__key__']}"
+        where = f"{sample.get('__url__', 'a shard')}: {sample['__key__']}"
         try:
             note = json.loads(sample["json"])
             number, label = int(sample["__key__"]), str(note["label"])
