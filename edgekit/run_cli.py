@@ -62,11 +62,13 @@ def add_parser(subparsers: Any) -> None:
     alphapose.add_argument("--no-nms", action="store_true", help="keep poses that are the same person twice")
     _poses(alphapose)
     alphapose.set_defaults(run=run_alphapose)
+    from edgekit.run_action import add_action
     from edgekit.run_slowfast import add_slowfast
     from edgekit.run_track import add_track
 
     add_track(tasks)
     add_slowfast(tasks)
+    add_action(tasks)
 
 
 def _poses(parser: argparse.ArgumentParser) -> None:
@@ -256,7 +258,7 @@ def _sinks(out: Path, source: Any, pictured: bool, formats: Sequence[str]) -> li
 def _say(summary: Summary, paths: list[Path]) -> None:
     names = {".mp4": "video", ".jsonl": "JSON lines", ".json": "JSON", ".txt": "table", "": "pictures"}
     lines = [summary.table(), ""]
-    names["tracks.txt"] = "tracks"
+    names |= {"tracks.txt": "tracks", "windows.txt": "windows"}
     lines += [f"{names.get(path.name, names[path.suffix]):<11}{path}" for path in paths if path.exists()]
     sys.stdout.write("\n".join(lines) + "\n")
 

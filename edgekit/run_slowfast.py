@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import EdgekitError, InputError
+from edgekit.errors import InputError
 from edgekit.run_cli import MODEL, _common, _count, _run, _share
+from edgekit.run_each import folder_videos, named, run_each
 from edgekit.run_track import TRACKERS
 
 if TYPE_CHECKING:
     from edgekit.tasks.slowfast import SlowFast
-
-#: Endings of video files; a folder that holds one is taken for a folder of videos, not of pictures.
-VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 
 
 def add_slowfast(tasks: Any) -> None:
@@ -62,7 +57,9 @@ def add_slowfast(tasks: Any) -> None:
 def run_slowfast(args: argparse.Namespace) -> int:
     """Run SlowFast over a source, or over each video of a folder; returns the exit code."""
     videos = folder_videos(args.source)
-    return _run_each(args, videos) if videos else _run(args, lambda: open_asked(args))
+    if videos:
+        return run_each(args, named(videos), lambda: open_asked(args))
+    return _run(args, lambda: open_asked(args))
 
 
 def open_asked(args: argparse.Namespace) -> SlowFast:
@@ -86,42 +83,3 @@ def open_asked(args: argparse.Namespace) -> SlowFast:
         cold=args.cold,
         wait=args.wait,
     )
-
-
-def folder_videos(source: str) -> list[Path]:
-    """The videos of the folder `source`, by name; [] where it is none or holds none."""
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in VIDEOS and path.is_file() and not path.name.startswith(".")
-    )
-
-
-def _run_each(args: argparse.Namespace, videos: list[Path]) -> int:
-    """One video after the other with the same networks, each into a folder of its own.
-
-    A video that fails is named, and the others go on. Returns 1 if one failed, else the highest code.
-    """
-    base = args.out or Path("out") / args.task
-    stems = [video.stem for video in videos]
-    codes, failed = [0], []
-    with open_asked(args) as task:
-        for number, video in enumerate(videos, 1):
-            if not args.quiet:
-                sys.stderr.write(f"[{number}/{len(videos)}] {video.name}\n")
-            own = video.stem if stems.count(video.stem) == 1 else video.name
-            one = argparse.Namespace(**{**vars(args), "source": str(video), "out": base / own})
-            task.reset()
-            try:
-                codes.append(_run(one, lambda: nullcontext(task)))
-            except EdgekitError as error:
-                failed.append(video.name)
-                sys.stderr.write(f"edgekit: {video.name}: {error}\n")
-            if codes[-1] == 130:
-                break
-    if failed:
-        sys.stderr.write(f"edgekit: {len(failed)} of {len(videos)} videos failed: {', '.join(failed)}\n")
-    return 130 if 130 in codes else 1 if failed else max(codes)

@@ -11,7 +11,7 @@ from action_nets import NAMES, NOTES, clip_net, save, split_nets, whole_net
 
 from edgekit.cli import main
 from edgekit.engine import open_engine
-from edgekit.run_slowfast import folder_videos
+from edgekit.run_each import folder_videos
 from edgekit.tasks.choose import kind_of, open_task
 
 QUIET = ("--no-video", "--quiet", "--sampler", "none", "--backend", "onnxruntime-cpu")

@@ -25,6 +25,12 @@ class Square(NamedTuple):
     top: int
     side: int
 
+    def times(self, scale: float) -> Square:
+        """The same square of a picture `scale` times as large."""
+        if scale == 1:
+            return self
+        return Square(round(self.left * scale), round(self.top * scale), max(1, round(self.side * scale)))
+
 
 def square_of(xyxy: NDArray[np.float32], margin: float) -> Square:
     """The square of a person.

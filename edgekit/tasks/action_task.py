@@ -21,7 +21,7 @@ from edgekit.action_windows import inner
 from edgekit.engine import Engine
 from edgekit.errors import InputError
 from edgekit.ops.flow import Flow, flow_to_grey, open_flow
-from edgekit.ops.resize import resize, to_size
+from edgekit.ops.resize import resize, resize_short, to_size
 from edgekit.results import Frame, Tracks
 from edgekit.tasks.action_nets import Net, read_notes
 from edgekit.tasks.action_open import MAX_BATCH
@@ -35,10 +35,14 @@ Clip = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Entry:
-    """A frame as it is kept for people: the pictures of each stream, and whose boxes lie where."""
+    """A frame as it is kept for people: the pictures of each stream, and whose boxes lie where.
+
+    `scale` is pixels of a stream's pictures for one of the frame.
+    """
 
     planes: Mapping[str, Planes]
     boxes: Mapping[int, NDArray[np.float32]]
+    scale: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ class ActionRecognition(Windowed[Look]):
             comes next, at the earliest `stride` frames after the last. None: False for a live source.
         max_batch: people in one engine call at most; more are split.
 
-    Optical flow is found once a frame, from the frame before; so a window with flow ends at the frame before
+    Optical flow is found once a frame, from the frame before, both made smaller to a short side of
+    `smaller_edge`, as `edgekit prepare actions` does it; so a window with flow ends at the frame before
     the newest, whose flow to the newest is known. Of a joint network with streams of two lengths the shorter
     shows the middle of the longer. A person is looked at when there from the window's first quarter on.
     A frame of another size, or with a lower index than the one before, begins a new video, as `reset` does.
@@ -164,7 +169,7 @@ class ActionRecognition(Windowed[Look]):
         self._pad = cold == "pad"
         self._tables = {"rgb": tables(notes.mean, notes.std), "of": tables(notes.of_mean, notes.of_std)}
         self._flow: Flow | None = open_flow(notes.flow) if "of" in self.net.streams else None
-        self._before: tuple[Frame, Tracks | None] | None = None
+        self._before: tuple[Frame, Tracks | None, NDArray[np.uint8]] | None = None
         self._tapes = {} if tracks is not None else {kind: self._tape(kind) for kind in self._lengths}
         self._past: deque[Entry] = deque(maxlen=self._reach)
         self._numbers: deque[int] = deque(maxlen=self._reach)
@@ -190,13 +195,15 @@ class ActionRecognition(Windowed[Look]):
         if self._flow is None:
             self._enter(frame, tracks, None, last)
             return
-        before, self._before = self._before, (frame, tracks)
+        start = time.perf_counter()
+        edge = self.notes.smaller_edge
+        small = resize_short(frame.image, edge) if min(frame.image.shape[:2]) > edge else frame.image
+        before, self._before = self._before, (frame, tracks, small)
         if before is None:
             return
-        start = time.perf_counter()
-        uv = flow_to_grey(self._flow(before[0].image, frame.image))
+        uv = flow_to_grey(self._flow(before[2], small))
         self.parts["flow"] = time.perf_counter() - start
-        self._enter(*before, uv, last)
+        self._enter(before[0], before[1], uv, last)
 
     def _enter(self, frame: Frame, tracks: Tracks | None, uv: Planes | None, last: bool) -> None:
         planes: dict[str, Planes] = {}
@@ -209,7 +216,8 @@ class ActionRecognition(Windowed[Look]):
                 tape.put(planes[kind])
         else:
             boxes = dict(zip(tracks.track_id.tolist(), tracks.xyxy, strict=True))
-            self._past.append(Entry(planes, boxes))
+            scale = {kind: len(some[0]) / frame.height for kind, some in planes.items()}
+            self._past.append(Entry(planes, boxes, scale))
         self._numbers.append(frame.index)
         self._entered, self._t = self._entered + 1, frame.t
         full = self._entered >= (1 if self._pad else self._reach)
@@ -290,7 +298,8 @@ class ActionRecognition(Windowed[Look]):
                 continue
             for row, square in enumerate(look.squares[first : first + have]):
                 for place, entry in enumerate(look.entries[kind]):
-                    self._cut(clip[row, :, place], entry.planes[kind], square, kind)
+                    scaled = square.times(entry.scale[kind])
+                    self._cut(clip[row, :, place], entry.planes[kind], scaled, kind)
         return clips
 
     def _cut(self, out: Clip, pictures: Planes, square: Square, kind: str) -> None:
