@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from edgekit.errors import InputError
 from edgekit.files import atomic_write
 from edgekit.prepare.action_folders import read_clip, read_videos
-from edgekit.train.action_data import Clips, ScoredClips, label_map, wanted
+from edgekit.train.action_data import Clips, ScoredClips
 from edgekit.train.action_evaluate import device_of, opened, scores
+from edgekit.train.action_reader import label_map, wanted
 
 if TYPE_CHECKING:
     from edgekit.train.action_spec import Spec

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning
 import torch
@@ -27,13 +27,11 @@ from edgekit.train.action_data import (
 from edgekit.train.action_history import described, write_curves, write_metrics
 from edgekit.train.action_module import ActionModule
 from edgekit.train.action_network import network_of
+from edgekit.train.action_spec import Spec, write_spec
 from edgekit.train.action_stream import Stream, StreamLoader, is_shards, read_shards
 from edgekit.train.loop import load_checkpoint
 from edgekit.train.run import Clock, SafeCheckpoints, quiet_trainer
 from edgekit.train.slowfast import trainer_rank
-
-if TYPE_CHECKING:
-    from edgekit.train.action_spec import Spec
 
 Report = Callable[[str], Any]
 #: In train.results_dir: the newest checkpoint, from which an unfinished training goes on by itself.
@@ -51,8 +49,8 @@ def train_actions(
 ) -> Path:
     """Train, and return the newest checkpoint, `ar_model_latest.pth` in train.results_dir.
 
-    There too: `model_epoch_NNN.pth` of every checkpoint_interval-th epoch and of the last one, metrics.csv
-    and curves.png. A training that `ar_model_latest.pth` is there of goes on from it, unless
+    There too: `model_epoch_NNN.pth` of every checkpoint_interval-th epoch and of the last one, metrics.csv,
+    curves.png and experiment.yaml, the spec as it counted. A training that `ar_model_latest.pth` is there of goes on from it, unless
     train.resume_training_checkpoint_path names another checkpoint.
 
     Args:
@@ -78,7 +76,8 @@ def train_actions(
         return resume
     taught = training_loader(spec, rank, ranks, cuda)
     held = held_loader(spec, rank, ranks, cuda)
-    out.mkdir(parents=True, exist_ok=True)
+    if rank == 0:
+        write_spec(spec, out)
     lightning.seed_everything(spec.train.seed, verbose=False)
     module = ActionModule(network_of(spec.model, len(spec.classes)), spec, spec.classes)
     if resume:
