@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import InputError
 from edgekit.train.action_network import CHANNELS, ActionNet, new_network
-from edgekit.train.action_weights import load_state, read_checkpoint, stream_of
+from edgekit.train.action_weights import load_state, read_checkpoint, settings_of, stream_of
 
 if TYPE_CHECKING:
     from edgekit.train.action_table import Model
@@ -40,6 +40,13 @@ def begin_with(network: ActionNet, model: Model) -> list[str]:
     if network.model_type == "joint" and model.joint_pretrained_model_path:
         path = Path(model.joint_pretrained_model_path)
         state = read_checkpoint(path).state
+        classes = settings_of(state).get("classes", network.classes)
+        if classes != network.classes:
+            raise InputError(
+                f"{path.name} is of {classes} classes, and {network.classes} are wanted: give it as both "
+                "model.rgb_pretrained_model_path and model.of_pretrained_model_path, with "
+                f"model.rgb_pretrained_num_classes={classes} and model.of_pretrained_num_classes={classes}."
+            )
         loaded = load_state(lambda: new_network(model, network.classes), state, path.name)
         network.load_state_dict(loaded.state_dict())
         return [f"begun with {path.name}"]
