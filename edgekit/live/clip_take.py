@@ -102,7 +102,7 @@ class Take:
         self._lock = Lock()
         self._heard, self._patience = clock(), OPEN_S
         self._due: float | None = None  # when the countdown ends
-        self._begun = 0.0
+        self._begun = self._half = 0.0  # the first frame's moment; half the time between the camera's frames
         self._error: EdgekitError | None = None
         self._frames: Queue[NDArray[np.uint8]] = Queue()
         self.count: int | None = None
@@ -125,12 +125,13 @@ class Take:
                 self._begin(image, now, rate)
             if self.count is None or self.taken == self.count:
                 return
-            # The frame nearest to its moment: a camera's own intervals are no clock's.
-            if self._fps is None or now >= self._begun + (self.taken - 0.5) / self.rate:
+            # The frame nearest to its moment.
+            if self._fps is None or now >= self._begun + self.taken / self.rate - self._half:
                 self._frames.put(shrunk(image, self._size))
                 self.taken += 1
 
     def _begin(self, image: NDArray[np.uint8], now: float, rate: float) -> None:
+        self._half = 0.5 / rate
         self.rate = rate if self._fps is None else min(rate, self._fps)
         count = max(1, round(self._seconds * self.rate))
         needed = count * shrunk(image, self._size).nbytes

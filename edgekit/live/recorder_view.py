@@ -28,7 +28,7 @@ NARROW = {"description_width": "initial"}
 
 
 class Keys(AnyWidget):
-    """Tells which of the `wanted` keys was pressed while the recorder has the keyboard; shows `description`."""
+    """Tells which of the `wanted` keys is pressed in the recorder, and shows `description`."""
 
     _esm = HERE / "record_actions.js"
     _css = HERE / "record_actions.css"
