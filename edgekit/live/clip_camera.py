@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,3 +48,18 @@ def _checked(source: Source) -> Source:
         return source
     source.close()
     raise InputError(f"{source.spec} gives its frames at no pace of its own; give a camera or a video.")
+
+
+def direction(source: object) -> Callable[[str | None], None]:
+    """Tells who is before the camera what to do, where they can be told (`edgekit.drawn_actions.DrawnActor`).
+
+    None: whatever they like. An action that they do not know they do not do.
+    """
+    act = getattr(source, "act", None)
+
+    def tell(action: str | None) -> None:
+        if act is not None:
+            with suppress(InputError):
+                act(action)
+
+    return tell

@@ -62,6 +62,7 @@ class ClipRecorder:
         last: the clip recorded last, as long as it is there.
         take: the clip in the making.
         show: gets each picture with what is to stand on it.
+        tell: gets the class when its countdown begins, and None after the clip.
 
     Raises:
         InputError: a name, a time or a size makes no sense.
@@ -95,6 +96,7 @@ class ClipRecorder:
         self.last: Clip | None = None
         self.take: Take | None = None
         self.show: Show = lambda picture, mark: None
+        self.tell: Callable[[str | None], None] = lambda action: None
         self.counts: dict[str, int] = {}
         for label in labels:
             self.add_label(label)
@@ -163,6 +165,7 @@ class ClipRecorder:
             try:
                 if self._over:
                     raise CancelledError(self._over)
+                self.tell(label)
                 self._session.start()
                 self.last = self._write(take, label, who)
             except BaseException:
@@ -172,6 +175,7 @@ class ClipRecorder:
                 raise
             finally:
                 self.take = None
+                self.tell(None)
             self.counts[label] += 1
             return self.last
 

@@ -46,7 +46,8 @@ def record_actions(
 
     Args:
         source: a camera ("0", "csi", an address), as `open_source` takes it, an open `Source`, or a callable
-            that opens one. A video, and "sample", plays in real time again and again.
+            that opens one. A video, and "sample", plays in real time again and again. Somebody drawn
+            (`edgekit.drawn_actions.DrawnActor`) does what is recorded.
         root: the set's folder; it need not be there.
         labels: the classes; those that the folder has are added.
         seconds: of each clip, 0.1 to 600.

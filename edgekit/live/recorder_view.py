@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.camera import Source
 from edgekit.live.class_rows import ClassRows
-from edgekit.live.clip_camera import watch
+from edgekit.live.clip_camera import direction, watch
 from edgekit.live.clip_marks import marked
 from edgekit.live.clip_recorder import Clip, ClipRecorder
 from edgekit.live.clip_take import CancelledError, Mark
@@ -61,7 +61,7 @@ class RecorderView(SessionView):
         self.recorder = ClipRecorder(
             self.session, root, labels, seconds=seconds, countdown=countdown, fps=fps, size=size
         )
-        self.recorder.show = self._show
+        self.recorder.show, self.recorder.tell = self._show, direction(source)
         self._round = ""
         self._rows = ClassRows(self._on_class)
         self._camera = self._button("Start camera", "video-camera", "See yourself", self._on_camera)

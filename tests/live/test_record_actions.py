@@ -19,6 +19,7 @@ from fake_camera import Camera, is_free
 
 from edgekit.camera import open_source
 from edgekit.camera.synthetic import Synthetic
+from edgekit.drawn_actions import DrawnActor
 from edgekit.errors import EdgekitError, InputError, MissingError
 from edgekit.live import clip_take, life
 from edgekit.live.clip_marks import marked
@@ -345,6 +346,17 @@ def test_by_code_from_a_camera_and_from_the_sample(show, tmp_path):
     assert set(np.diff(at)) <= {1, 2}  # 2: dropped on a machine that is busy
 
 
+def test_somebody_drawn_does_what_is_recorded(show):
+    actor = DrawnActor(3, ("squat",), size=(64, 48), fps=60)
+    view = show(actor, labels=("wave", "yodel"), seconds=0.2)
+    seen = []
+    view.recorder.show = lambda picture, mark: seen.append((mark is not None, actor.action))
+    view.record("wave")
+    until(lambda: seen[-1] == (False, "squat"))
+    assert {action for recording, action in seen if recording} == {"wave"}
+    view.record("yodel")  # nobody knows how: it is recorded as it comes
+
+
 def test_pulling_the_camera_is_told_leaves_nothing_and_can_be_repeated(show, tmp_path):
     broken = [True]
     view = show(lambda: Camera(breaks_at=5 if broken else None))
@@ -483,7 +495,7 @@ def test_buttons_and_keys(show, tmp_path):
     press("2")
     until(lambda: view.counts["jump"] == 1 and not view._busy)
     assert "1 clips of jump" in view._rows._bars["jump"].value
-    assert not view._delete.disabled
+    until(lambda: not view._delete.disabled)
     press("p")
     until(lambda: "Playing" in view._state.value)
     until(lambda: not view._busy)
