@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit.errors import InputError
 from edgekit.train.action_help import commented, parameters
-from edgekit.train.action_spec import Spec, as_written, read_spec, spec_from, value_of
+from edgekit.train.action_spec import Spec, as_written, read_spec, results_in, spec_from, value_of
 
 #: Command: (what it does, sections of the spec that its --help lists, an example).
 COMMANDS = {
@@ -141,6 +141,7 @@ def _train(spec: Spec) -> int:
 def _evaluate(spec: Spec) -> int:
     from edgekit.train.action_evaluate import evaluate_actions
 
+    results_in(spec.evaluate.results_dir)  # or it is said before the work, not after it
     sys.stdout.write(f"{evaluate_actions(spec, report=_say)}\n")
     return 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgekit.errors import InputError
 from edgekit.files import atomic_write
@@ -13,9 +12,7 @@ from edgekit.prepare.action_folders import read_clip, read_videos
 from edgekit.train.action_data import Clips, ScoredClips
 from edgekit.train.action_evaluate import device_of, opened, scores
 from edgekit.train.action_reader import label_map, wanted
-
-if TYPE_CHECKING:
-    from edgekit.train.action_spec import Spec
+from edgekit.train.action_spec import Spec, results_in
 
 #: In inference.results_dir: the lines that were printed.
 RESULTS = "results.txt"
@@ -46,21 +43,14 @@ def infer_actions(spec: Spec, *, device: str | None = None) -> Iterator[tuple[st
     one = any((root / kind).is_dir() for kind in ("rgb", "u"))  # a single clip's folder
     found = [read_clip(root, streams=streams)] if one else read_videos(root, streams=streams)
     data = ScoredClips(Clips(found, label_map(spec)), spec, i.video_inf_mode, i.video_num_segments)
-    out, lines = Path(str(i.results_dir)).expanduser() / RESULTS, []
-    try:
-        with (
-            atomic_write(out) as scratch,
-            closing(scores(network, data, spec, batch=i.batch_size, device=place)) as scored,
-        ):
-            for clip in scored:
-                labels = [spec.classes[n] for n in clip.scores.argmax(axis=1)]
-                lines.append(line_of(clip.name, labels) + "\n")
-                yield clip.name, labels
-            scratch.write_text("".join(lines), "utf-8")
-    except OSError as error:
-        raise InputError(
-            f"Cannot write results to {out} ({error.strerror}); give another folder: results_dir=DIR."
-        ) from error
+    out, lines = results_in(i.results_dir) / RESULTS, []
+    with closing(scores(network, data, spec, batch=i.batch_size, device=place)) as scored:
+        for clip in scored:
+            labels = [spec.classes[n] for n in clip.scores.argmax(axis=1)]
+            lines.append(line_of(clip.name, labels) + "\n")
+            yield clip.name, labels
+    with atomic_write(out) as scratch:
+        scratch.write_text("".join(lines), "utf-8")
 
 
 def line_of(path: str, labels: Sequence[str]) -> str:

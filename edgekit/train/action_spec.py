@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 from edgekit.errors import InputError, MissingError
@@ -118,16 +119,28 @@ def write_spec(spec: Spec, folder: Path | str) -> Path:
     Raises:
         InputError: the folder cannot be made or written.
     """
-    path = Path(folder).expanduser() / "experiment.yaml"
     conf = _omegaconf()
+    path = results_in(folder) / "experiment.yaml"
+    with atomic_write(path) as scratch:
+        scratch.write_text(conf.to_yaml(conf.create(_open(spec))), "utf-8")
+    return path
+
+
+def results_in(folder: Path | str | None) -> Path:
+    """A folder of results, made where it is missing.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    path = Path(str(folder)).expanduser()
     try:
-        with atomic_write(path) as scratch:
-            scratch.write_text(conf.to_yaml(conf.create(_open(spec))), "utf-8")
+        path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            return path
     except OSError as error:
         raise InputError(
-            f"Cannot write results into {folder} ({error.strerror}); give another folder: results_dir=DIR."
+            f"Cannot write results into {path} ({error.strerror}); give another folder: results_dir=DIR."
         ) from None
-    return path
 
 
 def names(kind: type = Spec, where: str = "") -> Iterator[str]:

@@ -50,8 +50,8 @@ def train_actions(
     """Train, and return the newest checkpoint, `ar_model_latest.pth` in train.results_dir.
 
     There too: `model_epoch_NNN.pth` of every checkpoint_interval-th epoch and of the last one, metrics.csv,
-    curves.png and experiment.yaml, the spec as it counted. A training that `ar_model_latest.pth` is there of goes on from it, unless
-    train.resume_training_checkpoint_path names another checkpoint.
+    curves.png and experiment.yaml, the spec as it counted. A training that `ar_model_latest.pth` is there of
+    goes on from it, unless train.resume_training_checkpoint_path names another checkpoint.
 
     Args:
         spec: of `read_spec` for the task "train".
