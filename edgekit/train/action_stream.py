@@ -15,9 +15,10 @@ import random
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -128,11 +129,8 @@ class Stream(IterableDataset):
         mode: str | None = None,
         segments: int = 10,
     ) -> None:
-        try:
-            import webdataset
-        except ImportError:
-            raise MissingError("Reading shards needs WebDataset: pip install 'edgekit[train]'.") from None
-        self.webdataset = webdataset
+        if find_spec("webdataset") is None:
+            raise MissingError("Reading shards needs WebDataset: pip install 'edgekit[train]'.")
         if len(shards.files) < ranks:
             raise InputError(
                 f"{len(shards.files)} shards are too few for {ranks} GPUs; write more, with fewer clips each."
@@ -140,14 +138,6 @@ class Stream(IterableDataset):
         self.shards, self.rank, self.ranks, self.mode, self.segments = shards, rank, ranks, mode, segments
         self.want, self.read, self.labels = wanted(spec), Reader(spec), label_map(spec)
         self.copies, self.seed, self.epoch = spec.dataset.clips_per_video, spec.train.seed, 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "webdataset"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        import webdataset
-
-        self.__dict__.update(state, webdataset=webdataset)
 
     def shares(self, workers: int) -> list[int]:
         """How many windows each worker of a process makes in an epoch, to learn from."""
@@ -168,6 +158,8 @@ class Stream(IterableDataset):
 
     def mixed(self, worker: int, workers: int) -> Iterator[Window]:
         """Windows without end: pass after pass over this worker's shards."""
+        from webdataset import shuffle
+
         order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.shards.files))
         mine = order[self.rank :: self.ranks][worker::workers]
         for turn in count():
@@ -176,7 +168,7 @@ class Stream(IterableDataset):
             rng = random.Random(int(draw.integers(2**62)))
             before = 0
             drawn = self.drawn(self.samples(files), turn)
-            for window in self.webdataset.shuffle(MIXED, initial=MIXED, rng=rng)(drawn):
+            for window in shuffle(MIXED, initial=MIXED, rng=rng)(drawn):
                 before += 1
                 yield window
             if not before:
@@ -187,11 +179,13 @@ class Stream(IterableDataset):
         from webdataset.tariterators import group_by_keys, tar_file_expander
 
         for file in files:
-            with open(
-                file, "rb"
-            ) as stream:  # not WebDataset's opener: it leaves files open, and runs "pipe:"
-                members = tar_file_expander([{"url": file.name, "stream": stream}], handler=_damaged)
-                yield from group_by_keys(members, handler=_damaged)
+            with open(file, "rb") as stream:  # WebDataset's own opener leaves files open, and runs "pipe:"
+                try:
+                    yield from group_by_keys(tar_file_expander([{"url": file.name, "stream": stream}]))
+                except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+                    raise InputError(
+                        f"{file} is damaged ({error.args[0]}); write the shards again."
+                    ) from error
 
     def drawn(self, samples: Iterable[dict[str, Any]], turn: int) -> Iterator[Window]:
         """The windows to learn from of each clip that passes."""
@@ -247,15 +241,10 @@ class Stream(IterableDataset):
             for kind in ("rgb", "u", "v")
         )
         if ("rgb" in self.want.streams and not rgb) or (self.want.of and not (u and len(u) == len(v))):
-            raise InputError(f"{where} ({name}) has no frames of {' and '.join(self.want.streams)}.")
+            what = {"rgb": "pictures", "of": "optical flow"}
+            needed = " and ".join(what[stream] for stream in self.want.streams)
+            raise InputError(f"{where} ({name}) has no {needed}; write the shards again, with them.")
         return number, self.labels[label], name, rgb, u, v
-
-
-def _damaged(error: Exception) -> NoReturn:
-    """What WebDataset does with a shard that it cannot read."""
-    if isinstance(error, InputError):
-        raise error
-    raise InputError(f"A shard is damaged: {' '.join(map(str, error.args))}; write it again.") from error
 
 
 class StreamLoader:
