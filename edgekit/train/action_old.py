@@ -68,7 +68,7 @@ def _value(new: str, old: str, value: Any, report: Callable[[str], None]) -> Any
     """A value in today's form."""
     if new == "model.backbone" and isinstance(value, str):
         return value.replace("resnet_", "resnet")
-    if new.endswith(".gpu_ids") and isinstance(value, int):
+    if (old, new) == (f"{old[:-7]}.gpu_id", f"{old[:-7]}.gpu_ids"):
         return [value]
     if new == "export.onnx_file" and isinstance(value, str) and value.endswith(".etlt"):
         report(f"{old}: {value} would be encrypted; a plain .onnx is written instead")

@@ -236,13 +236,23 @@ def _merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """All parts over each other, the later ones winning, with ${…} put in."""
     from omegaconf.errors import OmegaConfBaseException
 
-    conf = _omegaconf()
+    conf, whole = _omegaconf(), {"results_dir": Spec.results_dir}
+    for part in parts:
+        _lay(part, whole)
     try:
-        merged = conf.merge(conf.create({"results_dir": Spec.results_dir}), *map(conf.create, parts))
-        return dict(conf.to_container(merged, resolve=True))
+        return dict(conf.to_container(conf.create(whole), resolve=True))
     except (OmegaConfBaseException, ValueError) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"The spec cannot be put together: {first}.") from None
+
+
+def _lay(over: dict[str, Any], under: dict[str, Any]) -> None:
+    """Put values over others: groups are joined, anything else is replaced, and so is what was no group."""
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(under.get(key), dict):
+            _lay(value, under[key])
+        else:
+            under[key] = value
 
 
 def _plain(value: Any) -> Any:
