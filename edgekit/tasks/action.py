@@ -15,6 +15,7 @@ from typing import Any
 
 from edgekit.engine import Engine, ShapeRanges, open_engine
 from edgekit.engine.choose import BACKENDS
+from edgekit.models import models
 from edgekit.tasks.action_open import plan_shapes
 from edgekit.tasks.action_task import ActionRecognition
 from edgekit.tasks.track import Track, open_track
@@ -56,8 +57,8 @@ def open_action(
     """
     engine = open_engine(model, precision, backend, shapes or plan_shapes(model, backend), beside=True)
     try:
-        how: dict[str, Any] = {"precision": precision, "backend": backend, "tracker": tracker}
-        return action_on(engine, people=people, detector=detector, tracking=tracking, **how, **settings)
+        settings |= {"precision": precision, "backend": backend, "tracker": tracker, "tracking": tracking}
+        return action_on(engine, model, people=people, detector=detector, **settings)
     except BaseException:
         engine.close()
         raise
@@ -75,10 +76,14 @@ def action_on(
     tracking: dict[str, Any] | None = None,
     **settings: Any,
 ) -> ActionRecognition:
-    """An `ActionRecognition` around an open engine; its detector runs where it does. `model` is not needed.
+    """An `ActionRecognition` around an open engine; its detector runs where it does.
 
-    On an error what was opened here is closed again; the engine is left to the caller.
+    What the shelf knows of `model` names the classes where the file itself does not. On an error what was
+    opened here is closed again; the engine is left to the caller.
     """
+    one = models().get(str(model))
+    if one is not None and one.names and "names" not in engine.metadata and settings.get("names") is None:
+        settings["names"] = one.names
     if people is None:
         people = engine.metadata.get("per", "").strip('"') == "person"
     if not people:

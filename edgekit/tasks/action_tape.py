@@ -24,6 +24,13 @@ def tables(mean: Sequence[float], std: Sequence[float]) -> list[NDArray[np.float
     return [(values - np.float32(m)) / np.float32(s) for m, s in zip(mean, std, strict=True)]
 
 
+def planes_of(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """A grey picture as it is, a BGR one as R, G and B: each uint8 [H, W], contiguous."""
+    if image.ndim == 2:
+        return [np.ascontiguousarray(image)]
+    return [np.asarray(cv2.extractChannel(image, channel), np.uint8) for channel in (2, 1, 0)]
+
+
 class Tape:
     """Windows of `length` frames, every `rate`-th, in flat memory that does not grow.
 

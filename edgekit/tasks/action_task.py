@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,28 +20,16 @@ from edgekit.action_windows import inner
 from edgekit.engine import Engine
 from edgekit.errors import InputError
 from edgekit.ops.flow import Flow, flow_to_grey, open_flow
-from edgekit.ops.resize import resize, resize_short, to_size
+from edgekit.ops.resize import resize_short, to_size
 from edgekit.results import Frame, Tracks
 from edgekit.tasks.action_nets import Net, read_notes
 from edgekit.tasks.action_open import MAX_BATCH
-from edgekit.tasks.action_people import Square, cut, square_of
-from edgekit.tasks.action_tape import Planes, Tape, tables
+from edgekit.tasks.action_people import Entry, People, Square
+from edgekit.tasks.action_tape import Planes, Tape, planes_of, tables
 from edgekit.tasks.track import Track
 from edgekit.tasks.windowed import COLD, HALF_LIFE_S, WHOLE, Seen, Windowed
 
 Clip = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A frame as it is kept for people: the pictures of each stream, and whose boxes lie where.
-
-    `scale` is pixels of a stream's pictures for one of the frame.
-    """
-
-    planes: Mapping[str, Planes]
-    boxes: Mapping[int, NDArray[np.float32]]
-    scale: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -171,7 +158,7 @@ class ActionRecognition(Windowed[Look]):
         self._flow: Flow | None = open_flow(notes.flow) if "of" in self.net.streams else None
         self._before: tuple[Frame, Tracks | None, NDArray[np.uint8]] | None = None
         self._tapes = {} if tracks is not None else {kind: self._tape(kind) for kind in self._lengths}
-        self._past: deque[Entry] = deque(maxlen=self._reach)
+        self._people = People(self._reach, notes.person_margin)
         self._numbers: deque[int] = deque(maxlen=self._reach)
         self._entered, self._t = 0, 0.0
         self._due = self._loop = False
@@ -185,8 +172,8 @@ class ActionRecognition(Windowed[Look]):
 
     def _tape(self, kind: str) -> Tape:
         stream = self.net.streams[kind]
-        shown = inner(np.arange(self._length), stream.length) if stream.length < self._length else [-1]
-        lag = (self._length - 1 - int(shown[-1])) * self._rate if stream.length < self._length else 0
+        newest = inner(np.arange(self._length), stream.length)[-1]
+        lag = (self._length - 1 - int(newest)) * self._rate
         return Tape(stream.length, stream.size, self._tables[kind], rate=self._rate, lag=lag, pad=self._pad)
 
     def preprocess(self, frame: Frame, tracks: Tracks | None) -> None:
@@ -215,28 +202,25 @@ class ActionRecognition(Windowed[Look]):
             for kind, tape in self._tapes.items():
                 tape.put(planes[kind])
         else:
-            boxes = dict(zip(tracks.track_id.tolist(), tracks.xyxy, strict=True))
-            scale = {kind: len(some[0]) / frame.height for kind, some in planes.items()}
-            self._past.append(Entry(planes, boxes, scale))
+            self._people.add(planes, tracks, frame.height)
         self._numbers.append(frame.index)
         self._entered, self._t = self._entered + 1, frame.t
         full = self._entered >= (1 if self._pad else self._reach)
-        self._due |= full and (self._entered - self._reach) % self.stride == 0
         self._loop = last and not full
-        self._due |= self._loop
+        self._due |= self._loop or (full and (self._entered - self._reach) % self.stride == 0)
 
     def _scaled(self, image: NDArray[np.uint8], kind: str) -> Planes:
         """The planes of a picture at the network's size, in its order: R, G, B, or one of flow."""
         size = self.net.streams[kind].size
         small = to_size(image, size, self.notes.crop, self.notes.smaller_edge)
-        return _planes(small)
+        return planes_of(small)
 
     def _places(self, kind: str) -> NDArray[np.int64]:
         """Places of a window's frames among the last ones that are kept, oldest first."""
         kept = len(self._numbers)
         long = np.arange(self._length, dtype=np.int64) * self._rate
         long = long % kept if self._loop else np.maximum(long + kept - self._reach, 0)
-        return inner(long, self._lengths[kind]) if self._lengths[kind] < self._length else long
+        return inner(long, self._lengths[kind])
 
     def next_look(self) -> Look | None:
         """The newest window where one is due; None too where nobody is in it."""
@@ -247,7 +231,12 @@ class ActionRecognition(Windowed[Look]):
         frames = tuple(self._numbers[place] for place in self._places(lead))
         about = (self._t, self._video, frames)
         if self.tracks is not None:
-            return self._people(*about)
+            squares = self._people.squares(everybody=self._pad or self._loop)
+            if not squares:
+                return None
+            entries = {kind: self._people.entries(self._places(kind)) for kind in self._lengths}
+            ids = np.array(list(squares), np.int64)
+            return Look({}, ids, *about, entries, list(squares.values()))
         clips = {}
         for kind, tape in self._tapes.items():
             clip = tape.gather(self._places(kind).tolist()) if self._loop else tape.window()
@@ -256,22 +245,6 @@ class ActionRecognition(Windowed[Look]):
                 clips[kind] = self._room(kind, 1)
                 np.copyto(clips[kind][0], clip)
         return Look(clips, WHOLE, *about)
-
-    def _people(self, t: float, video: int, frames: tuple[int, ...]) -> Look | None:
-        past = list(self._past)
-        ids = list(past[-1].boxes)
-        if not (self._pad or self._loop):
-            early = {n for entry in past[: max(1, self._reach // 4)] for n in entry.boxes}
-            ids = [n for n in ids if n in early]
-        if not ids:
-            return None
-        entries = {kind: [past[place] for place in self._places(kind)] for kind in self._lengths}
-        seen = [entry.boxes for entry in past]
-        squares = [
-            square_of(np.array([boxes[n] for boxes in seen if n in boxes]), self.notes.person_margin)
-            for n in ids
-        ]
-        return Look({}, np.array(ids, np.int64), t, video, frames, entries, squares)
 
     def infer(self, look: Look) -> Seen:
         """Run the network on a window; people in as few calls as they fit."""
@@ -298,16 +271,8 @@ class ActionRecognition(Windowed[Look]):
                 continue
             for row, square in enumerate(look.squares[first : first + have]):
                 for place, entry in enumerate(look.entries[kind]):
-                    scaled = square.times(entry.scale[kind])
-                    self._cut(clip[row, :, place], entry.planes[kind], scaled, kind)
+                    entry.write(clip[row, :, place], kind, square, self._tables[kind])
         return clips
-
-    def _cut(self, out: Clip, pictures: Planes, square: Square, kind: str) -> None:
-        """A person out of one frame into [C, H, W]."""
-        size = out.shape[1], out.shape[2]
-        planes = [plane for one in pictures for plane in _planes(resize(cut(one, square), size))]
-        for channel, (plane, table) in enumerate(zip(planes, self._tables[kind], strict=True)):
-            cv2.LUT(plane, table, dst=out[channel])
 
     def _room(self, kind: str, rows: int) -> Clip:
         """Memory for clips [rows, C, D, H, W]: made once, as large as ever needed."""
@@ -321,7 +286,7 @@ class ActionRecognition(Windowed[Look]):
         """Empty the window."""
         for tape in self._tapes.values():
             tape.reset()
-        self._past.clear()
+        self._people.clear()
         self._numbers.clear()
         self._before, self._entered, self._t = None, 0, 0.0
         self._due = self._loop = False
@@ -331,10 +296,3 @@ class ActionRecognition(Windowed[Look]):
         if self._flow is not None:
             self._flow.close()
         self.engine.close()
-
-
-def _planes(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """A grey picture as it is, a BGR one as R, G and B: each uint8 [H, W], contiguous."""
-    if image.ndim == 2:
-        return [np.ascontiguousarray(image)]
-    return [np.asarray(cv2.extractChannel(image, channel), np.uint8) for channel in (2, 1, 0)]

@@ -29,7 +29,7 @@ from edgekit.engine import Engine, open_engine
 from edgekit.engine.shapes import check_shapes, model_inputs
 from edgekit.errors import EdgekitError, InputError
 from edgekit.results import Frame
-from edgekit.tasks.action import ActionRecognition, open_action
+from edgekit.tasks.action import ActionRecognition, action_on, open_action
 from edgekit.tasks.action_nets import Net, read_labels
 from edgekit.tasks.action_open import open_shapes
 from edgekit.tasks.action_people import Square, cut, square_of
@@ -536,6 +536,14 @@ def test_a_file_as_tao_exports_it_needs_nothing_but_names(
         np.testing.assert_allclose(found.scores[0], np.exp(logits) / np.exp(logits).sum(), atol=2e-5)
     with open_task(path, "fp32", "onnxruntime-cpu", names=("a", "b", "c", "d", "e")) as task:
         assert task.names[4] == "e"
+
+
+def test_the_shelf_names_the_classes_of_a_file_that_does_not() -> None:
+    five = MadeEngine(
+        lambda **_: {}, {"input_rgb": (None, 3, LENGTH, *SIZE)}, {"fc_pred": (None, 5)}, notes={}
+    )
+    assert action_on(five, "tao-action-3d").names == ("push", "fall_floor", "walk", "run", "ride_bike")  # type: ignore[arg-type]
+    assert action_on(five, "tao-action-3d", names=tuple("abcde")).names == tuple("abcde")  # type: ignore[arg-type]
 
 
 def test_labels_are_a_file_or_a_list(tmp_path: Path) -> None:
