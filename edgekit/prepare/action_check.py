@@ -126,7 +126,7 @@ def _clip(folder: Path, problems: list[Problem]) -> None:
             )
             _say(problems, folder / kind, what, AGAIN)
     noted = read_note(folder).get("frames")
-    if noted is not None and noted != len(clip.rgb):
+    if clip.rgb and noted is not None and noted != len(clip.rgb):
         what = f"{noted} pictures are noted in {NOTE}, {len(clip.rgb)} are in rgb/"
         _say(problems, folder, what, AGAIN)
     for kind, paths in (("rgb", clip.rgb), ("u", clip.u), ("v", clip.v)):

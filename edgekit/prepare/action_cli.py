@@ -217,9 +217,9 @@ def run_check(args: argparse.Namespace) -> int:
 
     label_map = None
     if args.spec:
-        from edgekit.train.action_spec import read_spec
+        from edgekit.train.action_spec import as_written
 
-        label_map = read_spec(args.spec).dataset.label_map
+        label_map = as_written(args.spec, (), lambda line: None).dataset.label_map
     problems = check_actions(args.folder, label_map)
     for line in told(problems, 10**9 if args.all else 3, place):
         sys.stdout.write(line + "\n")
