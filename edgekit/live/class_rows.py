@@ -38,7 +38,7 @@ class ClassRows:
             (button.add_class if busy else button.remove_class)("edgekit-waits")
             button.button_style = "danger" if label == now else ""
             self._bars[label].value = (
-                f'<div class="edgekit-bar" role="img" aria-label="{count} clips of {escape(label)}">'
+                f'<div class="edgekit-bar" role="img" aria-label="Clips of {escape(label)}: {count}">'
                 f'<div class="edgekit-bar-track"><div style="width:{100 * count / full:.0f}%"></div></div>'
                 f'<span class="edgekit-bar-count">{count}</span></div>'
             )

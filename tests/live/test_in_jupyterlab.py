@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import cv2
+import numpy as np
 import psutil
 import pytest
 from fake_camera import is_free
@@ -31,6 +33,12 @@ def open_task(model, precision):
     return Boxes(f"{model} {precision}")
 
 live(Session(Camera, Boxes), models=["slow", "none"], open_task=open_task)
+"""
+RECORD = """
+from edgekit.live.record_actions import record_actions
+from fake_camera import Camera
+view = record_actions(Camera, "set", ("wave", "jump"), seconds=1, countdown=3, person="anna")
+view
 """
 #: What the kit promises: the camera is free within two seconds.
 FREE_S = 2.0
@@ -308,3 +316,46 @@ def test_another_model_takes_over_while_frames_flow(show):
     wait_for(lambda: page.shown() > before + 5, "the old model goes on")
     page.click("Stop")
     free_soon(page)
+
+
+def test_recording_actions(show, lab):
+    page = show(RECORD, start=False)
+
+    def pixels():
+        return cv2.imdecode(np.frombuffer(page.picture(), np.uint8), cv2.IMREAD_COLOR)
+
+    def white():  # the camera itself shows none
+        height, width = (picture := pixels()).shape[:2]
+        middle = picture[height // 4 : -height // 4, width // 4 : -width // 4]
+        return float((middle.min(2) > 200).mean())
+
+    def told(words):
+        wait_for(lambda: words in page.text(), f"it says: {words}", 10)
+
+    page.click("wave")
+    told("wave: get ready")
+    wait_for(lambda: white() > 0.03, "3-2-1 stands on the picture", 3)
+    told("Saved wave/anna_1: 30 frames, 1.0 s")
+    clip = lab.work / "set" / "wave" / "anna_1"
+    assert max(path.name for path in (clip / "rgb").iterdir()) == "000029.png"
+    page.page.get_by_label("Clips of wave: 1").wait_for()
+    wait_for(lambda: white() == 0, "the picture is as before", 10)
+    page.page.keyboard.press("p")  # the keys work where something was clicked
+    told("Playing the last clip")
+    page.click("Delete last")
+    told("Deleted wave/anna_1")
+    page.page.get_by_label("Clips of wave: 0").wait_for()
+    assert not clip.exists()
+    for name, value in (("Seconds", "30"), ("Countdown", "0")):
+        field = page.page.locator(".widget-text", has_text=name).locator("input")
+        field.fill(value)
+        field.press("Tab")
+    page.page.locator(".edgekit-picture").click()
+    page.page.keyboard.press("2")
+    wait_for(lambda: "of 900" in page.text(), "thirty seconds are being recorded", 10)
+    wait_for(
+        lambda: pixels()[2, 200, 2] > 150 > pixels()[2, 200, :2].max(), "the picture has a red frame", 10
+    )
+    close_page(page)
+    free_soon(page)
+    wait_for(lambda: not any((lab.work / "set").iterdir()), "nothing of the cut clip is left", FREE_S)

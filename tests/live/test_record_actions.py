@@ -494,7 +494,7 @@ def test_buttons_and_keys(show, tmp_path):
     press("9")  # no such class
     press("2")
     until(lambda: view.counts["jump"] == 1 and not view._busy)
-    assert "1 clips of jump" in view._rows._bars["jump"].value
+    assert "Clips of jump: 1" in view._rows._bars["jump"].value
     until(lambda: not view._delete.disabled)
     press("p")
     until(lambda: "Playing" in view._state.value)
