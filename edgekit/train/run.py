@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from edgekit.errors import InputError
+from edgekit.errors import EdgekitError, InputError
 from edgekit.files import atomic_write
 
 #: In the folder of a run: what an unfinished one goes on from.
@@ -54,8 +54,13 @@ class SafeCheckpoints(TorchCheckpointIO):
     """Checkpoints that are whole or not there, and run nothing when they are read."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with atomic_write(path) as scratch:
-            torch.save(checkpoint, scratch)
+        try:
+            with atomic_write(path) as scratch:
+                torch.save(checkpoint, scratch)
+        except (OSError, RuntimeError) as error:  # of torch's writer, when the disk is full
+            raise EdgekitError(
+                f"{path} cannot be written ({error}); the checkpoints before it stay."
+            ) from error
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", **rest: Any) -> dict[str, Any]:
         return dict(torch.load(path, map_location=map_location, weights_only=True))
