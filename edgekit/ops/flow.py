@@ -162,7 +162,7 @@ def _dis() -> Calc:
 
 
 def _on_gpu(farneback: Any, previous: Any, following: Any) -> Any:
-    pair = [cv2.cuda.GpuMat(picture) for picture in (previous, following)]
+    pair = [_cuda_class("GpuMat")(picture) for picture in (previous, following)]
     return farneback.calc(*pair, None).download()
 
 

@@ -192,7 +192,7 @@ def test_the_gpus_methods_are_called_as_opencv_declares_them(monkeypatch: pytest
     monkeypatch.setattr(cv2, "cuda_NvidiaOpticalFlow_2_0", Nvof, raising=False)
     monkeypatch.setattr(cv2, "cuda_FarnebackOpticalFlow", FarnebackOnGpu, raising=False)
     monkeypatch.setattr(cv2.cuda, "getCudaEnabledDeviceCount", lambda: 1)
-    monkeypatch.setattr(cv2.cuda, "GpuMat", GpuMat, raising=False)
+    monkeypatch.setattr(cv2, "cuda_GpuMat", GpuMat, raising=False)
     pictures = [np.full((24, 40, 3), grey, np.uint8) for grey in (10, 20)]
     np.testing.assert_array_equal(open_flow("cuda")(*pictures)[3, 4], (10, 20))
     nvof = open_flow("auto")
