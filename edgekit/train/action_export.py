@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from edgekit.errors import InputError
+from edgekit.engine.onnx_file import load_model
+from edgekit.errors import InputError, MissingError
 from edgekit.files import atomic_write
 from edgekit.ops.flow import SCALING
 from edgekit.train.action_network import ActionNet
@@ -55,6 +56,10 @@ def export_actions(spec: Spec, notes: Mapping[str, str] | None = None) -> Path:
         InputError: there is no checkpoint, it does not fit the spec, or a file that this kit did not export
             stands where the new one should. Nothing is written.
     """
+    try:
+        import onnx
+    except ImportError:
+        raise MissingError("The package onnx is missing: pip install 'edgekit[train]'.") from None
     if not spec.export.checkpoint:
         raise InputError("export.checkpoint is missing: name the .pth to export.")
     checkpoint = Path(spec.export.checkpoint)
@@ -63,6 +68,7 @@ def export_actions(spec: Spec, notes: Mapping[str, str] | None = None) -> Path:
         raise InputError(f"{out.name}: export.onnx_file must end in .onnx.")
     network, own = load_actions(checkpoint, spec.model)
     names = _names(network.classes, own, spec.classes if spec.dataset.label_map else None)
+    _replaceable(out)
     height, width = spec.dataset.output_shape
     if min(height, width) < 32:
         raise InputError(f"dataset.output_shape {height}×{width} is too small to export: at least 32×32.")
@@ -78,9 +84,6 @@ def export_actions(spec: Spec, notes: Mapping[str, str] | None = None) -> Path:
     )
     if spec.export.half_weights:
         round_to_half(model)
-    _replaceable(out)
-    import onnx
-
     with atomic_write(out) as scratch:
         onnx.save(model, str(scratch))
     return out
@@ -138,16 +141,12 @@ def _replaceable(out: Path) -> None:
     """Raise InputError where `out` is something that this export did not write."""
     if not out.exists():
         return
-    import onnx
-
     try:
-        found = onnx.load(str(out), load_external_data=False)
-        ours = found.producer_name == "edgekit" and any(
-            p.key == "task" and p.value == "action" for p in found.metadata_props
-        )
-    except Exception:  # anything may stand there
-        ours = False
-    if not ours:
+        found = load_model(out)
+    except InputError:  # anything may stand there
+        found = None
+    notes = {p.key: p.value for p in found.metadata_props} if found else {}
+    if found is None or (found.producer_name, notes.get("task")) != ("edgekit", "action"):
         raise InputError(
             f"{out} exists and is no earlier export of this kit: move it away, or name another file with "
             "export.onnx_file."
