@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit.errors import InputError
 from edgekit.train.action_help import commented, parameters
-from edgekit.train.action_spec import Spec, as_written, read_spec, results_in, spec_from, value_of
+from edgekit.train.action_spec import Spec, as_written, read_spec, results_in, spec_from, values_given
 
 #: Command: (what it does, sections of the spec that its --help lists, an example).
 COMMANDS = {
@@ -123,8 +123,8 @@ def spec_of_checkpoint(task: str, overrides: Sequence[str]) -> Spec | None:
     from edgekit.train.action_weights import read_checkpoint
 
     section = "inference" if task == "infer" else task
-    path = value_of(as_written(None, overrides), f"{section}.checkpoint")
-    if path is None:
+    path = values_given(None, overrides).get(section, {}).get("checkpoint")
+    if not isinstance(path, str):
         raise InputError(f"Give -e spec.yaml, or {section}.checkpoint=FILE.pth: it keeps its own spec.")
     values = read_checkpoint(path).spec
     return None if values is None else spec_from(values)

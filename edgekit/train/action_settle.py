@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.errors import InputError
-from edgekit.prepare.action_folders import class_folders
 from edgekit.train.action_table import Dataset, Model, Train
 
 if TYPE_CHECKING:
@@ -77,6 +76,8 @@ def labels_of(folder: Path | str) -> dict[str, int]:
     Raises:
         InputError: there is no such folder, or it has no class.
     """
+    from edgekit.prepare.action_folders import class_folders
+
     root = Path(folder).expanduser()
     if root.suffix == ".tar" or any(root.glob("*.tar")):
         from edgekit.train.action_stream import read_shards

@@ -99,7 +99,14 @@ def as_written(
     path: Path | str | Spec | None, overrides: Sequence[str] = (), report: Report = lambda line: None
 ) -> Spec:
     """As `read_spec`, but nothing is filled in, and nothing need be there."""
-    return spec_from(_merged([renamed(part, report) for part in _parts(path, overrides)]))
+    return spec_from(values_given(path, overrides, report))
+
+
+def values_given(
+    path: Path | str | Spec | None, overrides: Sequence[str] = (), report: Report = lambda line: None
+) -> dict[str, Any]:
+    """What a file and overrides say, under the names of today, not checked."""
+    return _merged([renamed(part, report) for part in _parts(path, overrides)])
 
 
 def spec_from(values: dict[str, Any]) -> Spec:
