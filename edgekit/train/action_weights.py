@@ -30,16 +30,14 @@ class Checkpoint(NamedTuple):
     """What a file holds.
 
     Attributes:
-        model: the part `model` of the spec it was trained by; None where the file has none.
+        spec: the spec it was trained by, as `Spec.to_dict` gave it; None where the file has none.
         names: of the classes, or None.
         state: {name: tensor}, names as `ActionNet` has them.
-        spec: the whole spec it was trained by, or None.
     """
 
-    model: dict[str, Any] | None
+    spec: dict[str, Any] | None
     names: tuple[str, ...] | None
     state: dict[str, Tensor]
-    spec: dict[str, Any] | None = None
 
 
 class _Absent:
@@ -114,13 +112,11 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
             "of ActionRecognitionNet (model_epoch_….pth, ar_model_latest.pth)."
         )
     try:
-        model = found["spec"]["model"] if "spec" in found else None
-        names = tuple(str(name) for name in found["names"]) if found.get("names") else None
-        model = None if model is None else dict(model)
         spec = dict(found["spec"]) if "spec" in found else None
-    except (KeyError, TypeError, ValueError) as error:
+        names = tuple(str(name) for name in found["names"]) if found.get("names") else None
+    except (TypeError, ValueError) as error:
         raise InputError(f"{path.name} is an incomplete checkpoint of this kit: {error!r}.") from error
-    return Checkpoint(model, names, _bare(state), spec)
+    return Checkpoint(spec, names, _bare(state))
 
 
 def _bare(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

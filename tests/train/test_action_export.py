@@ -158,6 +158,8 @@ def test_names_are_the_checkpoints_or_the_specs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the checkpoint has 4 classes, and dataset\.label_map 2"):
         export_actions(spec_of(path, "dataset.label_map={a: 0, b: 1}"))
     assert json.loads(notes(export_actions(spec_of(path, named)))["names"]) == list("abcd")
+    tao = save(tao_net(RGB, SIZE, CLASSES), tmp_path / "tao.onnx")
+    assert shapes(path.with_suffix(".onnx")) == shapes(tao), "the file that TAO exports"
     unnamed = notes(export_actions(spec_of(path)))["names"]
     assert json.loads(unnamed) == ["class0", "class1", "class2", "class3"]
 

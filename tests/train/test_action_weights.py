@@ -62,14 +62,14 @@ def test_every_kind_of_file(tmp_path: Path) -> None:
     state = made(model)
     own = lightning(state, spec={"model": {"width": 0.125}, "dataset": {}}, names=["走", "b", "c", "d"])
     for content, settings, names in [
-        (own, {"width": 0.125}, ("走", "b", "c", "d")),
+        (own, own["spec"], ("走", "b", "c", "d")),
         (lightning(state), None, None),
         (state, None, None),
         ({f"module.{name}": value for name, value in state.items()}, None, None),
         ({"state_dict": {f"model._orig_mod.{name}": v for name, v in state.items()}}, None, None),
     ]:
         found = read_checkpoint(saved(path, content))
-        assert (found.model, found.names) == (settings, names)
+        assert (found.spec, found.names) == (settings, names)
         assert set(found.state) == set(state)
         network, named = load_actions(path, model)
         same(network, state)
@@ -148,7 +148,7 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
         ({"epoch": 3, "state_dict": {}}, 'no weights under "state_dict"'),
         ({"epoch": 3}, 'no weights under "state_dict"'),
         ([1], "holds a list"),
-        (lightning(made(small()), spec={"train": {}}), "is an incomplete checkpoint of this kit: KeyError"),
+        (lightning(made(small()), spec=7), "is an incomplete checkpoint of this kit: TypeError"),
         (lightning(made(small()), names=["a"]), "has 1 names for 4 classes"),
     ]:
         with pytest.raises(InputError, match=words):
