@@ -7,9 +7,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.prepare.action_split import Division
 
 FLOWS = ("none", "auto", "dis", "farneback", "nvof", "cuda")
 
@@ -26,7 +29,7 @@ def add_parsers(kinds: Any, number: dict[str, Callable[[str], Any]]) -> None:
         help="in folders CLASS/VIDEO/{rgb,u,v}, as TAO's action_recognition reads them",
         description="Write the pictures of videos, and their optical flow if you like, into CLASS/VIDEO/rgb, "
         "u and v. The class is the folder that a video lies in, or what a table says. Run again it goes on "
-        "where it stopped; without VIDEOS it writes shards and the summary of what is there.",
+        "where it stopped; without VIDEOS it splits what is there, such as recorded clips, or writes shards.",
     )
     one.add_argument(
         "videos", nargs="*", type=Path, metavar="VIDEOS", help="folders CLASS/VIDEO.mp4, or files"
@@ -96,6 +99,7 @@ def add_parsers(kinds: Any, number: dict[str, Callable[[str], Any]]) -> None:
 def run_actions(args: argparse.Namespace) -> int:
     """Make or complete a set; returns the exit code."""
     from edgekit.prepare.action_folders import all_clips
+    from edgekit.prepare.action_split import split_set
     from edgekit.prepare.ava import Outcome, alone
     from edgekit.prepare.cli import bars, say
 
@@ -110,6 +114,8 @@ def run_actions(args: argparse.Namespace) -> int:
         try:
             if args.videos:
                 _make(args, outcome, bar)
+            elif args.test or args.test_videos:
+                split_set(args.out, _division(args), outcome)
         finally:
             (args.out / ".lock").unlink(missing_ok=True)  # TAO takes all in the folder for a class
         if args.shards:
@@ -119,6 +125,12 @@ def run_actions(args: argparse.Namespace) -> int:
     if not args.quiet:
         sys.stdout.write("\n".join(summary(args.out)) + "\n")
     return say(outcome)
+
+
+def _division(args: argparse.Namespace) -> Division:
+    from edgekit.prepare.action_split import Division
+
+    return Division(args.test, args.seed, tuple(args.test_videos))
 
 
 def _make(args: argparse.Namespace, outcome: Any, bar: Any) -> None:
@@ -136,9 +148,8 @@ def _make(args: argparse.Namespace, outcome: Any, bar: Any) -> None:
         stretches = plans.by_table(videos, table, outcome)
         if not stretches:
             raise InputError(f"{args.labels} names none of the videos; {outcome.notes[-1]}.")
-    division = plans.Division(args.test, args.seed, tuple(args.test_videos))
     cuts = plans.Cuts(args.seconds, args.every)
-    planned = plans.plan(videos, stretches, args.out, cuts, division, outcome)
+    planned = plans.plan(videos, stretches, args.out, cuts, _division(args), outcome)
     how = actions.How(args.short_side or None, args.fps, flow)
     jobs = args.jobs or min(4, os.cpu_count() or 1)
     actions.make_clips(planned, args.out, how, outcome, jobs=jobs, bar=bar)

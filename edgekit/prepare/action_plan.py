@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from edgekit.errors import EdgekitError, InputError
 from edgekit.prepare.action_folders import is_name
+from edgekit.prepare.action_split import Division, say_missing
 from edgekit.prepare.actions import Part, read_set
-from edgekit.prepare.annotate import split_by_group
 from edgekit.prepare.ava import SHORT_S, Outcome
 from edgekit.prepare.decode import duration
 from edgekit.prepare.labels import read_rows, words_of
@@ -54,21 +55,6 @@ class Cuts:
     every: float | None = None
 
 
-@dataclass(frozen=True)
-class Division:
-    """Which clips train and which test.
-
-    Attributes:
-        share: of the groups' videos that test; 0, without patterns and words in the table: no split.
-        seed: of the draw.
-        patterns: of videos or groups that test, as in `cam2/*`; then nothing is drawn.
-    """
-
-    share: float = 0.0
-    seed: int = 0
-    patterns: tuple[str, ...] = ()
-
-
 def read_stretches(path: Path | str, group_by: str | None = None) -> list[Stretch]:
     """A table (commas, semicolons or tabs, with a header) of stretches.
 
@@ -99,13 +85,20 @@ def read_stretches(path: Path | str, group_by: str | None = None) -> list[Stretc
 def by_folders(
     videos: Mapping[str, Path], given: Iterable[Path], outcome: Outcome
 ) -> dict[str, list[Stretch]]:
-    """Each video as one stretch of the class whose folder it lies in, the first below the one given."""
+    """Each video as one stretch of the class whose folder it lies in, the first below the one given.
+
+    Where all lie at train/CLASS/ or test/CLASS/ (or val), these are the sides of the split.
+    """
     roots = [one for one in given if one.is_dir()]
+    places = {
+        key: next((path.relative_to(one).parts for one in roots if path.is_relative_to(one)), ())
+        for key, path in videos.items()
+    }
+    split = all(len(parts) > 2 and parts[0] in SIDES for parts in places.values())
     found = {}
-    for key, path in videos.items():
-        parts = next((path.relative_to(one).parts for one in roots if path.is_relative_to(one)), ())
+    for key, parts in places.items():
         if len(parts) > 1:
-            found[key] = [Stretch(key, parts[0])]
+            found[key] = [Stretch(key, parts[1], split=SIDES[parts[0]]) if split else Stretch(key, parts[0])]
         else:
             words = "it lies in no class's folder: give the one above (CLASS/VIDEO.mp4), or --labels TABLE."
             outcome.bad.append((key, InputError(words)))
@@ -167,9 +160,9 @@ def plan(
         for label in dict.fromkeys(stretch.label for stretch in own):
             by_label.setdefault(label, []).append(key)
     sides = _sides(stretches, division)
-    parts = []
+    parts, there = [], read_set(root)
     for label, keys in sorted(by_label.items()):
-        taken = _taken(root, label)
+        taken = _taken(there, label)
         used = {name for name, key in taken.items() if key.startswith("\0")}
         for key, name in names_for(keys, taken).items():
             own = [stretch for stretch in stretches[key] if stretch.label == label]
@@ -187,7 +180,7 @@ def plan(
                     own_name = f"{name}-{digest(key)}_{count:03d}"
                 used.add(own_name)
                 parts.append(replace(one, name=own_name, start=start, seconds=seconds))
-    _say_missing(parts, outcome)
+    say_missing([(part.split, part.label) for part in parts], outcome)
     return parts
 
 
@@ -203,9 +196,9 @@ def _pieces(path: Path, stretch: Stretch, cuts: Cuts) -> list[tuple[float, float
     return [(start, min(cuts.seconds, max(end - start, 0.0))) for start in starts]
 
 
-def _taken(root: Path, label: str) -> dict[str, str]:
+def _taken(there: Mapping[Path, Mapping[str, Any]], label: str) -> dict[str, str]:
     """The names of a class's videos with their keys; names of clips of other origin belong to no video."""
-    notes = {folder.name: note for folder, note in read_set(root).items() if folder.parent.name == label}
+    notes = {folder.name: note for folder, note in there.items() if folder.parent.name == label}
     return {str(n["video"]): str(n["source"]) for n in notes.values() if "asked" in n} | {
         name: f"\0{name}" for name, note in notes.items() if "asked" not in note
     }
@@ -223,23 +216,4 @@ def _sides(stretches: Mapping[str, Sequence[Stretch]], division: Division) -> di
         for said in {stretch.split for stretch in own if stretch.split}:
             if fixed.setdefault(groups[key], said) != said:
                 raise InputError(f"the table has {key} (or its group {groups[key]}) in both train and test.")
-    if not (fixed or division.share or division.patterns):
-        return {}
-    words = {"train": "train", "test": "val"}
-    drawn = split_by_group(
-        groups,
-        division.share,
-        division.seed,
-        division.patterns,
-        {group: words[side] for group, side in fixed.items()},
-    )
-    return {key: "test" if side == "val" else "train" for key, side in drawn.items()}
-
-
-def _say_missing(parts: Sequence[Part], outcome: Outcome) -> None:
-    """A class that one side of the split lacks is no error, but worth a word."""
-    labels = {part.label for part in parts}
-    for split in sorted({part.split for part in parts if part.split}):
-        lacking = sorted(labels - {part.label for part in parts if part.split == split})
-        if lacking:
-            outcome.notes.append(f"{split} has no clip of {', '.join(lacking)}; try another --seed or --test")
+    return division.sides(groups, fixed)

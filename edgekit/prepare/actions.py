@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from edgekit.errors import EdgekitError, InputError
 from edgekit.ops.flow import SCALING, open_flow
 from edgekit.ops.resize import resize
 from edgekit.prepare.action_folders import SPLITS, all_clips, read_clip, read_note, write_clip
+from edgekit.prepare.action_split import drop_empty
 from edgekit.prepare.ava import Outcome, Progress
 from edgekit.prepare.clips import size_for
 from edgekit.prepare.decode import Remarks, duration, own_rate, pictures
@@ -202,10 +203,7 @@ def _settle(
         else:
             shutil.rmtree(folder)
             outcome.notes.append(f"{folder} went, since {note['source']} is cut otherwise now")
-    for folder in {folder.parent for folder in there}:
-        for empty in (folder, folder.parent):
-            with suppress(OSError):  # not empty; an empty folder would be a class for TAO
-                empty.rmdir()
+    drop_empty(folder.parent for folder in there)
     return settled
 
 

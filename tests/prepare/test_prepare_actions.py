@@ -199,6 +199,49 @@ def test_a_group_is_on_one_side_and_clips_move_with_it(tmp_path: Path) -> None:
     assert {p.name for p in root.iterdir()} == {"sit", "walk"}
 
 
+def test_recorded_clips_are_split_by_person(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    picture = [np.zeros((4, 4, 3), np.uint8)]
+    for label in ("wave", "sit"):
+        for person in ("anna", "ben", "cem", "dana"):
+            for take in (1, 2):
+                facts = {"person": person} if person == "anna" else None
+                write_clip(tmp_path, label, f"{person}_{take}", picture, facts=facts)
+        write_clip(tmp_path, label, "video_1", picture)  # nobody named: each for itself
+    command = ["prepare", "actions", "--out", str(tmp_path), "--test", "0.4", "--quiet"]
+    for seed in ("0", "1", "2"):
+        assert main([*command, "--seed", seed]) == 0
+        sides = {side: {f.name for s, f in all_clips(tmp_path) if s == side} for side in ("train", "test")}
+        people = {side: {n.split("_")[0] for n in names if n[0] != "v"} for side, names in sides.items()}
+        assert not people["train"] & people["test"]
+        assert people["train"] | people["test"] == {"anna", "ben", "cem", "dana"}
+        assert people["test"]
+        assert len(all_clips(tmp_path)) == 18
+        assert {p.name for p in tmp_path.iterdir()} == {"train", "test"}
+    assert main([*command[:4], "--test-videos", "anna", "wave/video_1"]) == 0
+    assert {f"{f.parent.name}/{f.name}" for side, f in all_clips(tmp_path) if side == "test"} == {
+        *(f"{label}/anna_{take}" for label in ("wave", "sit") for take in (1, 2)),
+        "wave/video_1",
+    }
+    capfd.readouterr()
+    write_clip(tmp_path / "test", "wave", "ben_1", picture)
+    assert main([*command[:4], "--test-videos", "cem"]) == 0
+    assert "is there: name one of them anew" in capfd.readouterr().err
+
+
+def test_videos_that_are_split_already_stay_so(tmp_path: Path) -> None:
+    places = ("train/walk/a.mp4", "train/sit/b.mp4", "val/walk/cam/c.mp4")
+    videos = {place: tmp_path / place for place in places}
+    found = plans.by_folders(videos, [tmp_path], Outcome())
+    assert {key: (own[0].label, own[0].split) for key, own in found.items()} == {
+        "train/walk/a.mp4": ("walk", "train"),
+        "train/sit/b.mp4": ("sit", "train"),
+        "val/walk/cam/c.mp4": ("walk", "test"),
+    }
+    videos["train/d.mp4"] = tmp_path / "train/d.mp4"  # then these are classes
+    found = plans.by_folders(videos, [tmp_path], Outcome())
+    assert {(own[0].label, own[0].split) for own in found.values()} == {("train", ""), ("val", "")}
+
+
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     folder, out = tmp_path / "v" / "walk", tmp_path / "set"
     folder.mkdir(parents=True)
