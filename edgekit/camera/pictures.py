@@ -17,6 +17,7 @@ from edgekit.results import Frame
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pnm")
 JPEG = b"\xff\xd8"
+PNG = b"\x89PNG"
 
 
 def read_picture(path: Path | str) -> NDArray[np.uint8]:
@@ -39,6 +40,9 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
     stored = _decode(data, cv2.IMREAD_UNCHANGED, path)
     if stored.ndim == 3 and stored.shape[2] == 4:
         return _over_white(stored)
+    plain = stored.dtype == np.uint8 and stored.ndim == 3
+    if plain and data[:4].tobytes() == PNG and b"eXIf" not in data.tobytes():
+        return stored  # nothing to turn, and decoding takes most of the time
     if stored.dtype.kind == "f":  # OpenCV would clip it at 255; show the full range instead
         return _stretched(stored)
     return _decode(data, cv2.IMREAD_COLOR, path)  # OpenCV itself turns it upright and takes 16 bits to 8

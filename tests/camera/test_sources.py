@@ -3,6 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgekit import InputError, MissingError, open_source
 from edgekit.camera.pictures import read_picture
@@ -126,3 +127,16 @@ def test_a_folder_without_a_readable_picture_is_refused(tmp_path, make):
 def test_a_name_of_udevs_is_a_usb_camera():
     with pytest.raises(MissingError, match=r"/dev/v4l/by-id/usb-nobody"):
         open_source("/dev/v4l/by-id/usb-nobody-index0")
+
+
+@pytest.mark.parametrize(("orientation", "decoded"), [(None, 1), (6, 2)])
+def test_a_png_is_decoded_once_unless_it_is_to_be_turned(tmp_path, monkeypatch, orientation, decoded):
+    path, note = tmp_path / "picture.png", Image.Exif()
+    if orientation is not None:
+        note[0x0112] = orientation
+    Image.fromarray(PICTURE).save(path, exif=note)
+    expected = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    calls, real = [], cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: calls.append(given) or real(*given))
+    np.testing.assert_array_equal(read_picture(path), expected)
+    assert len(calls) == decoded
