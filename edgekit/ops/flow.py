@@ -109,7 +109,7 @@ def flow_to_grey(flow: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[
         u, v: uint8 [H, W] of the x and the y component.
     """
     flow = np.nan_to_num(flow, nan=0.0, posinf=0.0, neginf=0.0)
-    longest = max(1.0, float(np.hypot(flow[..., 0], flow[..., 1]).max(initial=0.0)))
+    longest = max(1.0, float(np.sqrt(np.square(flow).sum(axis=-1)).max(initial=0.0)))
     grey = (flow / np.float32(longest) * np.float32(127.999) + np.float32(128)).astype(np.uint8)
     return np.ascontiguousarray(grey[..., 0]), np.ascontiguousarray(grey[..., 1])
 
