@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -28,6 +29,7 @@ from edgekit.bench.cases import model_kind
 from edgekit.engine import Engine, open_engine
 from edgekit.engine.shapes import check_shapes, model_inputs
 from edgekit.errors import EdgekitError, InputError
+from edgekit.live.controls import Settings
 from edgekit.results import Frame
 from edgekit.tasks.action import ActionRecognition, action_on, open_action
 from edgekit.tasks.action_nets import Net, read_labels
@@ -606,3 +608,28 @@ def test_bench_times_the_network_and_the_whole_task(part: str, tmp_path: Path) -
         step, times = to_time(stack, engine, case)
         step()
         assert sum(times().values()) > 0
+
+
+def test_of_people_no_more_frames_are_kept_than_a_window_shows() -> None:
+    engine = made()
+    pictures = [frame.image for frame in video(40)]
+    kept = [weakref.ref(picture) for picture in pictures]
+    with ActionRecognition(engine, tracks=Followed(people), stride=3) as task:  # type: ignore[arg-type]
+        while pictures:
+            task(Frame(pictures.pop(0), 40 - len(pictures) - 1))
+        assert [one() is not None for one in kept] == [False] * (40 - LENGTH) + [True] * LENGTH
+        assert {kind: len(clip) for kind, clip in task._clips.items()} == {"rgb": 2}
+        task.reset()
+        assert not any(one() is not None for one in kept)
+
+
+def test_a_live_views_sliders_set_threshold_and_stride() -> None:
+    with ActionRecognition(made()) as task:
+        settings = Settings()
+        settings.adopt(task)
+        sliders = settings.box.children[0].children
+        assert [slider.value for slider in sliders] == [0.1, 1.0]
+        sliders[0].value, sliders[1].value = 0.75, 3.0
+        assert (task.threshold, task.stride) == (0.75, 3)
+        found = [one.frames for one in task(video(LENGTH + 4))]
+        assert [bool(frames) for frames in found] == [False] * 3 + [True, False, False, True, False]
