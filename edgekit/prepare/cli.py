@@ -228,6 +228,8 @@ def run_check(args: argparse.Namespace) -> int:
     """Say what is wrong with a set; 2 where something is."""
     from edgekit.prepare.check import check, told
 
+    if not (args.folder / "annotations").exists() and next(args.folder.glob("*/**/rgb/*.png"), None):
+        raise InputError(f"{args.folder} is a set of actions: edgekit prepare check-actions {args.folder}")
     problems = check(args.folder)
     for line in told(problems, 10**9 if args.all else 3):
         sys.stdout.write(line + "\n")

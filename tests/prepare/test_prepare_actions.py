@@ -23,6 +23,7 @@ from edgekit.prepare import action_plan as plans
 from edgekit.prepare import actions
 from edgekit.prepare.action_check import check_actions, place
 from edgekit.prepare.action_folders import all_clips, count_classes, read_actions, read_clip, write_clip
+from edgekit.prepare.action_split import Division
 from edgekit.prepare.actions import How, make_clips
 from edgekit.prepare.ava import Outcome
 from edgekit.prepare.check import told
@@ -74,6 +75,8 @@ def test_folders_of_videos_become_a_set_and_nothing_is_made_twice(
     assert cv2.imread(str(chart)) is not None
     assert main(["prepare", "check-actions", str(out)]) == 0
     assert capfd.readouterr().out == "nothing is wrong\n"
+    assert main(["prepare", "check", str(out)]) == 2  # that is for AVA's layout
+    assert f"is a set of actions: edgekit prepare check-actions {out}" in capfd.readouterr().err
     before = stamps(out)
     assert main([*command, "--quiet"]) == 4
     assert stamps(out) == before
@@ -144,7 +147,7 @@ def test_videos_are_cut_and_other_cuts_take_their_place(tmp_path: Path) -> None:
     def make(cuts: plans.Cuts) -> tuple[Outcome, dict[str, list[int]]]:
         outcome = Outcome()
         stretches = plans.by_folders(given, [tmp_path / "v"], outcome)
-        planned = plans.plan(given, stretches, root, cuts, plans.Division(), outcome)
+        planned = plans.plan(given, stretches, root, cuts, Division(), outcome)
         make_clips(planned, root, How(), outcome, bar=no_bar)
         return outcome, {c.name: order(c.folder) for c in read_actions(root) if c.name != "b"}
 
@@ -316,7 +319,19 @@ def test_a_group_on_both_sides_and_a_name_of_two_videos_are_refused(tmp_path: Pa
     table += [plans.Stretch("b", "walk", split="test", group="anna")]
     stretches = plans.by_table(keys, table, Outcome())
     with pytest.raises(InputError, match=r"has b\.mp4 \(or its group anna\) in both train and test"):
-        plans.plan(keys, stretches, tmp_path, plans.Cuts(), plans.Division(), Outcome())
+        plans.plan(keys, stretches, tmp_path, plans.Cuts(), Division(), Outcome())
+
+
+def test_no_two_clips_of_a_class_have_one_name(tmp_path: Path) -> None:
+    write_clip(tmp_path, "walk", "c", [np.zeros((4, 4, 3), np.uint8)])  # recorded
+    videos = {key: tmp_path / key for key in ("a.mp4", "a_000.mp4", "c.mp4", "x/a.mp4")}
+    stretches = {key: [plans.Stretch(key, "walk")] for key in videos}
+    stretches["a.mp4"] = [plans.Stretch("a.mp4", "walk", start) for start in (0.0, 2.0)]
+    stretches["a.mp4"].append(plans.Stretch("a.mp4", "sit"))
+    planned = plans.plan(videos, stretches, tmp_path, plans.Cuts(), Division(), Outcome())
+    names = [(part.label, part.name) for part in planned]
+    assert names[:4] == [("sit", "a"), ("walk", "a_000"), ("walk", "a_001"), names[3]]
+    assert len({*names, ("walk", "c")}) == len(planned) + 1 == 7
 
 
 def jpeg(size: tuple[int, int] = (12, 16)) -> bytes:
