@@ -50,6 +50,9 @@ def add_action(tasks: Any) -> None:
         help="short side to 256, then the middle, instead of stretching the picture",
     )
     parser.add_argument(
+        "--smaller_edge", "--smaller-edge", type=_count, metavar="PIXELS", help="of --center_crop (256)"
+    )
+    parser.add_argument(
         "--input_2d",
         "--input-2d",
         action="store_true",
@@ -131,6 +134,7 @@ def open_asked(args: argparse.Namespace) -> ActionRecognition:
         stride=args.stride,
         sample_rate=args.sample_rate,
         center_crop=args.center_crop,
+        smaller_edge=args.smaller_edge,
         threshold=args.threshold,
         cold=args.cold,
         smooth=args.smooth,

@@ -27,8 +27,11 @@ from window_nets import LENGTH, NAMES, NOTES, SIZE, window_net
 from edgekit.bench.calls import to_time
 from edgekit.bench.cases import model_kind
 from edgekit.engine import Engine, open_engine
+from edgekit.engine.build_cli import parts_of
+from edgekit.engine.int8 import recipe_of
 from edgekit.engine.shapes import check_shapes, model_inputs
 from edgekit.errors import EdgekitError, InputError
+from edgekit.evaluate.opened import exact_task
 from edgekit.live.controls import Settings
 from edgekit.results import Frame
 from edgekit.tasks.action import ActionRecognition, action_on, open_action
@@ -560,11 +563,22 @@ def test_labels_are_a_file_or_a_list(tmp_path: Path) -> None:
 
 def test_a_plan_is_for_one_to_eight_rows(tmp_path: Path) -> None:
     model = window_net(of=2)
-    shapes = open_shapes(save(model, tmp_path / "net.onnx"))
+    path = save(model, tmp_path / "net.onnx")
+    shapes = open_shapes(path)
     assert shapes is not None
+    assert parts_of(path, None) == [(path, shapes)]
     assert shapes["input_of"] == ((1, 2, 2, *SIZE), (1, 2, 2, *SIZE), (8, 2, 2, *SIZE))
     assert set(check_shapes(model_inputs(model), shapes)) == {"input_rgb", "input_of"}
     assert open_shapes(save(window_net(batch=1), tmp_path / "fixed.onnx")) is None
+
+
+def test_pictures_neither_calibrate_nor_score_it(tmp_path: Path) -> None:
+    path = save(window_net(), tmp_path / "net.onnx")
+    with pytest.raises(InputError, match="pictures cannot calibrate it"):
+        recipe_of(path, path)
+    engine = open_engine(path, "fp32", "onnxruntime-cpu")
+    with engine, pytest.raises(InputError, match="a set of pictures cannot score it"):
+        exact_task(engine, path, scored=True).__enter__()
 
 
 @pytest.mark.parametrize(("rate", "lag", "pad"), [(1, 0, False), (1, 2, True), (2, 0, True), (3, 2, False)])
