@@ -40,7 +40,8 @@ def write_curves(path: Path, history: Rows) -> None:
             axis.axvline(epoch - 0.5, color="0.6", linestyle=":", linewidth=1, **label)
         axis.set_xlabel("epoch")
         axis.set_title("loss" if what == "loss" else "accuracy", fontsize=11)
-        axis.set_ylim(0, None if what == "loss" else 1.02)
+        top = 3 * max(row["train_loss"] for row in history)  # first validations can be far off
+        axis.set_ylim(0, min(top, axis.get_ylim()[1]) if what == "loss" else 1.02)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.spines[["top", "right"]].set_visible(False)
         if axis.lines:
