@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,8 @@ def add_parsers(kinds: Any, number: dict[str, Callable[[str], Any]]) -> None:
         help="in folders CLASS/VIDEO/{rgb,u,v}, as TAO's action_recognition reads them",
         description="Write the pictures of videos, and their optical flow if you like, into CLASS/VIDEO/rgb, "
         "u and v. The class is the folder that a video lies in, or what a table says. Run again it goes on "
-        "where it stopped; without VIDEOS it splits what is there, such as recorded clips, or writes shards.",
+        "where it stopped; without VIDEOS it splits what is there, such as recorded clips, finds the flow "
+        "that they lack, or writes shards.",
     )
     one.add_argument(
         "videos", nargs="*", type=Path, metavar="VIDEOS", help="folders CLASS/VIDEO.mp4, or files"
@@ -118,6 +120,8 @@ def run_actions(args: argparse.Namespace) -> int:
                 split_set(args.out, _division(args), outcome)
         finally:
             (args.out / ".lock").unlink(missing_ok=True)  # TAO takes all in the folder for a class
+        if args.flow != "none" and not args.videos:
+            _find_flow(args, bar)
         if args.shards:
             _write_shards(args, bar)
     if args.chart:
@@ -156,6 +160,16 @@ def _make(args: argparse.Namespace, outcome: Any, bar: Any) -> None:
     if outcome.bad and not (outcome.made or outcome.kept):
         key, error = outcome.bad[0]
         raise InputError(f"none of the videos could be read; the first, {key}: {error}")
+
+
+def _find_flow(args: argparse.Namespace, bar: Any) -> None:
+    from edgekit.ops.flow import open_flow
+    from edgekit.prepare.action_flow import add_flow
+    from edgekit.prepare.action_folders import all_clips
+
+    pictures = sum(len(list((folder / "rgb").glob("*"))) for _, folder in all_clips(args.out))
+    with closing(open_flow(args.flow)) as flow:
+        add_flow(args.out, flow, done=bar("flow", pictures))
 
 
 def _write_shards(args: argparse.Namespace, bar: Any) -> None:

@@ -121,7 +121,7 @@ def read_clip(folder: Path | str, label: str = "", *, streams: Sequence[str] = (
         )
     if "of" in streams and not (u and len(u) == len(v)):
         what = "no flow in u/ and v/" if not (u or v) else f"{len(u)} pictures in u/, but {len(v)} in v/"
-        raise InputError(f"{folder} has {what}; make it with `edgekit prepare actions VIDEOS --flow dis`.")
+        raise InputError(f"{folder} has {what}; make it with `edgekit prepare actions --out SET --flow dis`.")
     return ActionClip(folder.name, label, folder, rgb, u, v)
 
 
