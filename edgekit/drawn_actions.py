@@ -61,7 +61,7 @@ def _style(person: int, take: int, action: str) -> Style:
         reach=float(own.uniform(0.75, 1.15) * now.uniform(0.92, 1.08)),
         hand=int(_chance(_BODY, person, 1).integers(2)),
         phase=float(now.uniform()),
-        yaw=float(now.uniform(-0.9, 0.9)),
+        yaw=float(now.uniform(-0.6, 0.6)),
         manner=tuple(manner.tolist()),
         turn=int(now.choice([-1, 1])),
     )
@@ -70,24 +70,24 @@ def _style(person: int, take: int, action: str) -> Style:
 class _Scene:
     """One person in one room before one camera."""
 
-    def __init__(self, person: int, take: int, number: int, size: tuple[int, int]) -> None:
+    def __init__(self, person: int, take: int, number: int, size: tuple[int, int], room: int) -> None:
         if min(size) < 32:
             raise InputError(f"size {size[0]}×{size[1]} is too small for a person; give 32×32 or more.")
         if person < 0 or take < 0:
             raise InputError(f"person {person}, take {take}: they are counted from 0.")
         now = _chance(_TAKE, person, take, number, 1)
         self._body = body_of(_chance(_BODY, person))
-        distance = now.uniform(2.7, 3.7)
+        distance = now.uniform(2.8, 3.3)
         self._view = View(
             distance=distance,
-            height=now.uniform(0.9, 2.1),
+            height=now.uniform(1.2, 1.6),
             aim=0.92,
-            aside=now.uniform(-0.35, 0.35),
-            focal=size[1] * 1.35,
+            aside=now.uniform(-0.2, 0.2),
+            focal=size[1] * 1.65,
             centre=(size[0] / 2, size[1] / 2),
         )
         wall = self._view.project(np.array([[0.0, 0.0, -1.6]]))[0][0, 1] / size[1]
-        self._room = Room(size, float(np.clip(wall, 0.3, 0.9)), _chance(_ROOM, person), now)
+        self._room = Room(size, float(np.clip(wall, 0.3, 0.9)), _chance(_ROOM, room), now)
 
     def picture(self, pose: Pose, t: float) -> NDArray[np.uint8]:
         shake = self._room.shake(t)
@@ -104,6 +104,7 @@ def draw_clip(
     length: int = LENGTH,
     size: tuple[int, int] = SIZE,
     fps: float = FPS,
+    room: int = 0,
 ) -> list[NDArray[np.uint8]]:
     """A person doing something, `length` pictures uint8 [H, W, 3] BGR; the same for the same arguments.
 
@@ -120,7 +121,7 @@ def draw_clip(
     number, move = _number(action), MOVES.get(action)
     if length < 1 or not fps > 0 or move is None:
         raise InputError(f"length={length}, fps={fps:g}: give one picture or more, and a rate above 0.")
-    scene, style = _Scene(person, take, number, size), _style(person, take, action)
+    scene, style = _Scene(person, take, number, size, room), _style(person, take, action)
     return [scene.picture(move(style, n / fps), n / fps) for n in range(length)]
 
 
@@ -138,6 +139,7 @@ def write_drawn_set(
     length: int = LENGTH,
     size: tuple[int, int] = SIZE,
     fps: float = FPS,
+    room: int = 0,
 ) -> list[Path]:
     """Write clips as class/clip/rgb/000000.png …, the form that training reads; returns their folders.
 
@@ -197,6 +199,7 @@ class DrawnCamera(Source):
         asked: str | None = None,
         size: tuple[int, int] = (320, 240),
         fps: float = FPS,
+        room: int = 0,
         realtime: bool = True,
         frames: int | None = None,
     ) -> None:
@@ -204,7 +207,7 @@ class DrawnCamera(Source):
             raise InputError(f"{len(actions)} actions of {seconds:g} s at {fps:g} FPS: each must be above 0.")
         self._styles = {action: _style(person, take, action) for action in (*actions, "stand")}
         self._person, self._take, self._turns, self._seconds = person, take, tuple(actions), seconds
-        self._scene = _Scene(person, take, len(MOVES), size)
+        self._scene = _Scene(person, take, len(MOVES), size, room)
         self.size, self.fps, self.length, self.live = size, float(fps), frames, realtime
         self.how = f"drawn {size[0]}×{size[1]}, person {person}, at {fps:g} FPS"
         self.act(asked)

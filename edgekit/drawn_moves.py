@@ -114,7 +114,7 @@ def walk(style: Style, t: float) -> Pose:
     feet = np.stack([0.09 * SIDES, 0.16 * np.sin(math.pi * carried), step * along], axis=1)
     swing = (0.2 + 0.25 * style.manner[0]) * np.cos(angles + math.pi)
     hands = np.stack([0.12 * SIDES, -0.93 + 0.3 * np.abs(swing), swing + 0.05], axis=1)
-    wide, deep = 0.75, 0.3 + 0.3 * style.manner[1]
+    wide, deep = 0.7, 0.25 + 0.25 * style.manner[1]
     # A foot on the floor goes back by 2 steps in half a cycle; so fast goes the body.
     legs_a_second = 4 * step * hertz * style.tempo
     round_it = style.turn * (6 * style.yaw + legs_a_second / math.sqrt((wide**2 + deep**2) / 2) * t)

@@ -138,6 +138,6 @@ class Room:
         y, x = np.mgrid[:height, :width].astype(np.float32)
         lamp = rng.uniform(-0.2, 1.2), rng.uniform(-0.4, 0.5)
         away = np.hypot(x / width - lamp[0], y / height - lamp[1])
-        bright = rng.uniform(0.75, 1.15) + rng.uniform(0.05, 0.35) * (0.6 - away)
+        bright = rng.uniform(0.85, 1.1) + rng.uniform(0.05, 0.3) * (0.6 - away)
         tint = 1 + rng.uniform(-0.08, 0.08) * np.array([-1.0, 0.0, 1.0])
         return np.asarray(bright[..., None] * tint, np.float32)
