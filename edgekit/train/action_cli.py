@@ -123,7 +123,8 @@ def spec_of_checkpoint(task: str, overrides: Sequence[str]) -> Spec | None:
     from edgekit.train.action_weights import read_checkpoint
 
     section = "inference" if task == "infer" else task
-    path = values_given(None, overrides).get(section, {}).get("checkpoint")
+    group = values_given(None, overrides).get(section)
+    path = group.get("checkpoint") if isinstance(group, dict) else None
     if not isinstance(path, str):
         raise InputError(f"Give -e spec.yaml, or {section}.checkpoint=FILE.pth: it keeps its own spec.")
     values = read_checkpoint(path).spec

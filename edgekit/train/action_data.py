@@ -163,16 +163,31 @@ def told_plainly() -> Iterator[None]:
         raise InputError(text.rpartition("InputError: ")[2].strip()) from error
 
 
+class Loader(DataLoader):
+    """A DataLoader whose workers have one thread each, as there are many workers.
+
+    OpenCV's number of threads is set before the workers are forked: a forked process has not got the threads
+    that its parent may have begun, as a notebook has that recorded clips before, and waits for them for ever.
+    """
+
+    def __iter__(self) -> Any:
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            return super().__iter__()
+        finally:
+            cv2.setNumThreads(threads)
+
+
 def start_worker(number: int) -> None:
-    """Of a loader: a worker has one thread, as there are many workers."""
-    cv2.setNumThreads(1)
+    """Of a loader: a worker has one thread."""
     torch.set_num_threads(1)
 
 
-def loader(data: Any, spec: Spec, *, batch: int, sampler: Any = None, pinned: bool = False) -> DataLoader:
+def loader(data: Any, spec: Spec, *, batch: int, sampler: Any = None, pinned: bool = False) -> Loader:
     """A DataLoader with the workers of a spec, which stay from epoch to epoch."""
     workers = spec.dataset.workers
-    return DataLoader(
+    return Loader(
         data,
         batch,
         sampler=sampler,

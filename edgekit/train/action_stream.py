@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
 from edgekit.errors import InputError, MissingError
-from edgekit.train.action_data import start_worker
+from edgekit.train.action_data import Loader, start_worker
 from edgekit.train.action_reader import Reader, Window, label_map, wanted
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class StreamLoader:
     def __iter__(self) -> Iterator[Any]:
         begun = start_worker if self.workers else None
         return iter(
-            DataLoader(
+            Loader(
                 self.stream,
                 self.batch,
                 num_workers=self.workers,
