@@ -1,8 +1,8 @@
 """Pictures made smaller as training pipelines do it: bilinear with antialiasing, and the centre cut out.
 
 TAO and torchvision resize with Pillow, whose bilinear filter grows with the shrinking, so that every pixel
-of the source counts. OpenCV's does not: of 1280×720 pixels at 224×224 its INTER_LINEAR is 3.6 grey levels
-off on average (99 % within 34) and its INTER_AREA 1.3 (11); measured on the sample picture.
+of the source counts. OpenCV's does not: of 1280×720 pixels at 224×224 its INTER_LINEAR is 4 grey levels off
+on average (99 % within 38) and its INTER_AREA 1.4 (12); tests/bench/bench_action.py --resize.
 """
 
 from __future__ import annotations
