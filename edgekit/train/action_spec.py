@@ -200,9 +200,9 @@ def _omegaconf() -> Any:
 
 def _parts(path: Path | str | Spec | None, overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The YAML file, then each override, as nested dicts whose ${…} still stand."""
-    from yaml import YAMLError
-
     conf = _omegaconf()
+    from yaml import YAMLError  # OmegaConf brings it
+
     if isinstance(path, Spec):
         yield _open(path)
     elif path is not None:
@@ -241,9 +241,9 @@ def _group(found: Any, conf: Any, what: str) -> dict[str, Any]:
 
 def _merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """All parts over each other, the later ones winning, with ${…} put in."""
+    conf, whole = _omegaconf(), {"results_dir": Spec.results_dir}
     from omegaconf.errors import OmegaConfBaseException
 
-    conf, whole = _omegaconf(), {"results_dir": Spec.results_dir}
     for part in parts:
         _lay(part, whole)
     try:
