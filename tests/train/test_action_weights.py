@@ -78,7 +78,7 @@ def test_every_kind_of_file(tmp_path: Path) -> None:
     network, _ = load_actions(saved(path, old), model)
     assert network.fc2.weight.dtype == torch.float32
     assert torch.equal(network.fc2.weight, old["fc2.weight"].float())
-    counters = [b for n, b in network.named_buffers() if n.endswith("num_batches_tracked")]
+    counters = [v for n, v in network.state_dict().items() if n.endswith("num_batches_tracked")]
     counters[0] += 1
     assert sum(map(int, counters)) == 1, "each its own"
 
