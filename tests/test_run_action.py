@@ -89,6 +89,7 @@ def test_a_folder_of_folders_is_done_one_after_the_other_and_what_fails_is_named
     }
     assert text["run/video_2"].startswith("[0,1,0,1] : ")
     assert clip_folders(str(root / "run" / "video_1")) == {"": root / "run" / "video_1" / "rgb"}
+    assert list(clip_folders(str(root / "run"))) == ["video_1", "video_2"]  # neither rgb nor u for itself
     assert clip_folders("sample") == {}
 
 
