@@ -168,9 +168,7 @@ class ClipRecorder:
                 self.tell(label)
                 self._session.start()
                 self.last = self._write(take, label, who)
-            except BaseException:
-                with suppress(OSError):  # the folder of a class whose first clip this would have been
-                    (self.root / label).rmdir()
+            except EdgekitError:
                 self._blame_the_camera()
                 raise
             finally:
@@ -181,7 +179,8 @@ class ClipRecorder:
 
     def _write(self, take: Take, label: str, who: str) -> Clip:
         take.wait()
-        facts = {"person": "" if who == NOBODY else who, "source": self._session.spec or "camera"}
+        source = self._session.source  # its own name, which has no password
+        facts = {"person": "" if who == NOBODY else who, "source": source.spec if source else ""}
         name = free_name(self.root / label, who)
         try:
             folder = write_clip(self.root, label, name, take.frames(), fps=round(take.rate, 3), facts=facts)

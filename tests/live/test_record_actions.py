@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,10 +56,8 @@ class Hand:
 
     def __init__(self, root, stated=10.0, size=(36, 48), **keys):
         self.now, self.sent, self.marks, self._size = 100.0, 0, [], size
-        source = SimpleNamespace(fps=stated)
-        self.session = SimpleNamespace(
-            running=True, source=source, start=lambda: None, error=None, spec="by hand"
-        )
+        source = SimpleNamespace(fps=stated, spec="by hand")
+        self.session = SimpleNamespace(running=True, source=source, start=lambda: None, error=None)
         self.recorder = ClipRecorder(self.session, root, ("wave", "jump"), clock=lambda: self.now, **keys)
         self.recorder.show = lambda picture, mark: self.marks.append((picture, mark))
         self.done, self.error = None, None
@@ -230,8 +229,9 @@ def test_it_goes_on_with_the_set_that_is_there(hand, tmp_path):
     one = hand(seconds=0.2, countdown=0)
     clips(one, "wave", "wave")
     (tmp_path / "set" / "sit").mkdir()
+    shutil.rmtree(tmp_path / "set" / "wave" / "video_1")
     again = hand(seconds=0.2, countdown=0)
-    assert again.recorder.counts == {"wave": 2, "jump": 0, "sit": 0}
+    assert again.recorder.counts == {"wave": 1, "jump": 0, "sit": 0}
     clips(again, "wave")
     assert again.done.folder.name == "video_3"
 
