@@ -1,9 +1,10 @@
 """Clips of action recognition from WebDataset shards: a set larger than the memory streams by.
 
-Each process reads its own shards and each of its workers some of those, in an order of the epoch. Windows
-are drawn as a clip passes, and mixed with those of the clips around it. Every process makes equally many
-batches: one whose shards hold fewer clips than its share goes through them again, one with more stops early,
-so that with shards of one size each clip comes once an epoch.
+Each process reads its own shards and each of its workers some of those, in an order of the epoch. As a clip
+passes, a window is drawn and mixed with those of the clips around it; for clips_per_video windows the shards
+pass as many times. Every process makes equally many batches: a worker whose shards hold fewer clips than its
+share goes through them once more, one with more stops early; where batches divide evenly and shards are of
+one size, each clip comes exactly clips_per_video times an epoch.
 
 Nothing but the clips' pictures and their JSON is read from a shard, and no code.
 """
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from edgekit.train.action_spec import Spec
 
 INDEX = "shards.json"
-MIXED = 256  # windows that a worker keeps, encoded, to mix
+MIXED = 64  # windows that a worker keeps, encoded, to mix: some 150 MB of 16 PNGs each
 
 
 class Shards(NamedTuple):
@@ -138,12 +139,19 @@ class Stream(IterableDataset):
         self.shards, self.rank, self.ranks, self.mode, self.segments = shards, rank, ranks, mode, segments
         self.want, self.read, self.labels = wanted(spec), Reader(spec), label_map(spec)
         self.copies, self.seed, self.epoch = spec.dataset.clips_per_video, spec.train.seed, 0
+        self.batch = spec.dataset.batch_size
 
     def shares(self, workers: int) -> list[int]:
-        """How many windows each worker of a process makes in an epoch, to learn from."""
-        busy = min(max(1, workers), len(self.shards.files) // self.ranks)
-        mine = -(-sum(self.shards.clips) * self.copies // self.ranks)
-        return [mine // busy + (n < mine % busy) for n in range(busy)]
+        """How many windows each worker of a process makes in an epoch, to learn from.
+
+        Whole batches, but for the last worker's last one: a batch is one worker's, and small ones teach batch
+        norms badly. Workers without a shard or without a whole batch have nothing to do.
+        """
+        full, rest = divmod(-(-sum(self.shards.clips) * self.copies // self.ranks), self.batch)
+        busy = min(max(1, workers), len(self.shards.files) // self.ranks, max(1, full))
+        shares = [(full // busy + (n < full % busy)) * self.batch for n in range(busy)]
+        shares[-1] += rest
+        return shares
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         info = get_worker_info()
@@ -164,14 +172,13 @@ class Stream(IterableDataset):
         mine = order[self.rank :: self.ranks][worker::workers]
         for turn in count():
             draw = np.random.default_rng((self.seed, self.epoch, self.rank, worker, turn))
-            files = [self.shards.files[n] for n in (mine if not turn else draw.permutation(mine))]
-            rng = random.Random(int(draw.integers(2**62)))
-            before = 0
-            drawn = self.drawn(self.samples(files), turn)
-            for window in shuffle(MIXED, initial=MIXED, rng=rng)(drawn):
-                before += 1
+            files = [self.shards.files[n] for n in draw.permutation(mine)]
+            mix = shuffle(MIXED, initial=MIXED, rng=random.Random(int(draw.integers(2**62))))
+            passed = 0
+            for window in mix(self.drawn(self.samples(files), turn)):
+                passed += 1
                 yield window
-            if not before:
+            if not passed:
                 raise InputError(f"{', '.join(f.name for f in files)}: no clips; write the shards again.")
 
     def samples(self, files: Iterable[Path]) -> Iterator[dict[str, Any]]:
@@ -188,13 +195,12 @@ class Stream(IterableDataset):
                     ) from error
 
     def drawn(self, samples: Iterable[dict[str, Any]], turn: int) -> Iterator[Window]:
-        """The windows to learn from of each clip that passes."""
+        """A window to learn from of each clip that passes."""
         for sample in samples:
             number, label, name, rgb, u, v = self.clip(sample)
-            for copy in range(self.copies):
-                seed = (self.seed, self.epoch, number, copy + turn * self.copies)
-                frames = self.want.drawn(len(rgb), len(u), np.random.default_rng((*seed, 0)))
-                yield self.window(sample, number, name, label, (rgb, u, v), frames, (*seed, 1))
+            seed = (self.seed, self.epoch, number, turn)
+            frames = self.want.drawn(len(rgb), len(u), np.random.default_rng((*seed, 0)))
+            yield self.window(sample, number, name, label, (rgb, u, v), frames, (*seed, 1))
 
     def scored(self, samples: Iterable[dict[str, Any]]) -> Iterator[Window]:
         """The windows that each clip is scored by."""
@@ -250,8 +256,8 @@ class Stream(IterableDataset):
 class StreamLoader:
     """Batches of a `Stream` to learn from; Lightning tells it the epoch as it tells a sampler."""
 
-    def __init__(self, stream: Stream, spec: Spec, *, batch: int, pinned: bool = False) -> None:
-        self.stream, self.batch, self.workers, self.pinned = stream, batch, spec.dataset.workers, pinned
+    def __init__(self, stream: Stream, spec: Spec, *, pinned: bool = False) -> None:
+        self.stream, self.workers, self.pinned = stream, spec.dataset.workers, pinned
 
     @property
     def sampler(self) -> StreamLoader:
@@ -262,14 +268,14 @@ class StreamLoader:
         self.stream.epoch = epoch
 
     def __len__(self) -> int:
-        return sum(-(-share // self.batch) for share in self.stream.shares(self.workers))
+        return sum(-(-share // self.stream.batch) for share in self.stream.shares(self.workers))
 
     def __iter__(self) -> Iterator[Any]:
         begun = start_worker if self.workers else None
         return iter(
             Loader(
                 self.stream,
-                self.batch,
+                self.stream.batch,
                 num_workers=self.workers,
                 pin_memory=self.pinned,
                 worker_init_fn=begun,

@@ -170,7 +170,7 @@ def training_loader(spec: Spec, rank: int, ranks: int, pinned: bool) -> Any:
         shards = read_shards(str(d.train_dataset_dir))
         check_classes(shards.classes, spec.classes, str(d.train_dataset_dir))
         stream = Stream(shards, spec, rank=rank, ranks=ranks)
-        return StreamLoader(stream, spec, batch=d.batch_size, pinned=pinned)
+        return StreamLoader(stream, spec, pinned=pinned)
     clips = read_clips(d.train_dataset_dir, spec, "dataset.train_dataset_dir")
     check_classes(clips.counts, spec.classes, str(d.train_dataset_dir))
     order = Order(len(clips.clips), d.clips_per_video, spec.train.seed, rank, ranks)

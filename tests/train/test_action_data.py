@@ -227,18 +227,19 @@ def test_shards_score_the_same_pixels_as_folders(sharded: tuple[Path, Path]) -> 
     assert len(conv) == sum(one["windows"] for one in {c["clip"]: c for c in conv}.values())
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_shards_give_each_clip_once_an_epoch(sharded: tuple[Path, Path], ranks: int) -> None:
+@pytest.mark.parametrize(("ranks", "batch"), [(1, 4), (2, 3)])
+def test_shards_give_each_clip_as_often(sharded: tuple[Path, Path], ranks: int, batch: int) -> None:
     folder, shards = sharded
-    spec = spec_for(folder, dataset__clips_per_video=2, dataset__workers=2, dataset__batch_size=4)
+    spec = spec_for(folder, dataset__clips_per_video=2, dataset__workers=2, dataset__batch_size=batch)
 
     def epoch(number: int) -> list[list[tuple[str, list[int]]]]:
         made = []
         for rank in range(ranks):
-            stream = StreamLoader(Stream(read_shards(shards), spec, rank=rank, ranks=ranks), spec, batch=4)
+            stream = StreamLoader(Stream(read_shards(shards), spec, rank=rank, ranks=ranks), spec)
             stream.set_epoch(number)
             some = list(stream)
             assert len(some) == len(stream)
+            assert {len(part["label"]) for part in some} == {batch}
             made.append(batches(some))
         return made
 
@@ -251,6 +252,8 @@ def test_shards_give_each_clip_once_an_epoch(sharded: tuple[Path, Path], ranks: 
     again = epoch(1)
     assert again != first
     assert Counter(name for part in again for name, _ in part) == counted
+    if ranks == 2:  # shards change hands from epoch to epoch
+        assert len({frozenset(name for name, _ in epoch(n)[0]) for n in range(4)}) > 1
 
 
 def test_unequal_shards_give_processes_equal_batches(sharded: tuple[Path, Path], tmp_path: Path) -> None:
@@ -259,7 +262,7 @@ def test_unequal_shards_give_processes_equal_batches(sharded: tuple[Path, Path],
     spec = spec_for(folder, dataset__batch_size=2)
     counts = []
     for rank in (0, 1):
-        stream = StreamLoader(Stream(read_shards(shards), spec, rank=rank, ranks=2), spec, batch=2)
+        stream = StreamLoader(Stream(read_shards(shards), spec, rank=rank, ranks=2), spec)
         counts.append([len(batch["label"]) for batch in stream])
     assert counts == [[2, 2, 2], [2, 2, 2]]
     (shards / "shards.json").unlink()
@@ -267,6 +270,16 @@ def test_unequal_shards_give_processes_equal_batches(sharded: tuple[Path, Path],
     assert gone_through.clips == (5, 5, 2)
     assert gone_through.classes == {"left": 6, "right": 6}
     assert read_shards(shards / "shard-000002.tar").clips == (2,)
+
+
+@pytest.mark.parametrize(
+    ("workers", "batch", "shares"),
+    [(1, 5, [12]), (2, 5, [5, 7]), (3, 4, [4, 4, 4]), (8, 3, [3, 3, 3, 3]), (2, 32, [12]), (3, 2, [4, 4, 4])],
+)
+def test_batches_are_whole(sharded: tuple[Path, Path], workers: int, batch: int, shares: list[int]) -> None:
+    """12 clips in 4 shards: only one batch of an epoch is smaller than the others."""
+    spec = spec_for(sharded[0], dataset__batch_size=batch)
+    assert Stream(read_shards(sharded[1]), spec).shares(workers) == shares
 
 
 def test_one_sentence_for_what_is_wrong_with_a_set(root: Path, tmp_path: Path) -> None:

@@ -133,28 +133,28 @@ SCORE = ActionScore(
         ),  # mean .4 .6: found 1, though 2 of 3 say 0
         clip(1, 0, (0.9, 0.1, 0.0)),
         clip(2, 0, (0.8, 0.1, 0.1)),
-        clip(3, 1, (0.5, 0.2, 0.3)),
+        clip(3, 1, (0.3, 0.2, 0.5)),
     ),
 )
 
 
 def test_counts_by_hand() -> None:
-    np.testing.assert_array_equal(SCORE.confusion, [[2, 1, 0], [1, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(SCORE.confusion, [[2, 1, 0], [0, 0, 1], [0, 0, 0]])
     assert SCORE.accuracy == 0.5
     np.testing.assert_allclose(SCORE.recall, [2 / 3, 0.0, np.nan])
-    np.testing.assert_allclose(SCORE.precision, [2 / 3, 0.0, np.nan])
+    np.testing.assert_allclose(SCORE.precision, [1.0, 0.0, 0.0])
     assert SCORE.mean_recall == pytest.approx(1 / 3)  # of the classes that have clips
     assert str(SCORE).splitlines() == [
         "class       clips  right  recall  precision",
-        "walk            3      2   66.7%      66.7%",
+        "walk            3      2   66.7%     100.0%",
         "fall_floor      1      0    0.0%       0.0%",
-        "bend            0      0       -          -",
+        "bend            0      0       -       0.0%",
         "accuracy 50.0%: 2 of 4 clips (conv); mean over the classes 33.3%",
     ]
     plain = json.loads(json.dumps(SCORE.to_dict(), allow_nan=False))
     assert plain["accuracy"] == 0.5
-    assert plain["classes"]["bend"] == {"clips": 0, "found": 0, "recall": None, "precision": None}
-    assert plain["classes"]["walk"]["found"] == 3
+    assert plain["classes"]["bend"] == {"clips": 0, "found": 1, "recall": None, "precision": 0.0}
+    assert plain["classes"]["walk"]["found"] == 2
     assert plain["clips"][0] == {"clip": "clip_0", "true": "walk", "found": "fall_floor", "score": 0.6}
 
 

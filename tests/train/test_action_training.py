@@ -122,15 +122,8 @@ HARD = {
 }
 
 
-@pytest.mark.parametrize("kind", ["folder", "shards"])
-def test_a_killed_training_goes_on_to_the_same_weights(root: Path, tmp_path: Path, kind: str) -> None:
-    """SIGKILL in the middle of the second epoch; then the same call again: equal to the last bit."""
-    data = root / "train"
-    if kind == "shards":
-        clips = read_actions(data, streams=("rgb", "of"))
-        data = write_shards(clips, tmp_path / "shards", per_shard=3)
-    hard = {**HARD, "dataset__train_dataset_dir": str(data)}
-    whole = loaded(run(root, tmp_path / "whole", **hard))
+def be_killed(root: Path, tmp_path: Path, hard: dict[str, Any]) -> None:
+    """Train in a process that SIGKILL ends in the middle of the second epoch."""
     script = tmp_path / "go.py"
     script.write_text(
         "import os, signal, sys\n"
@@ -153,6 +146,21 @@ def test_a_killed_training_goes_on_to_the_same_weights(root: Path, tmp_path: Pat
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("kind", ["folder", "shards"])
+def test_a_killed_training_goes_on_to_the_same_weights(root: Path, tmp_path: Path, kind: str) -> None:
+    """Killed in the middle of the second epoch; then the same call again: equal to the last bit."""
+    data = root / "train"
+    if kind == "shards":
+        clips = read_actions(data, streams=("rgb", "of"))
+        data = write_shards(clips, tmp_path / "shards", per_shard=3)
+    hard = {**HARD, "dataset__train_dataset_dir": str(data)}
+    whole = loaded(run(root, tmp_path / "whole", **hard))
+    if kind == "shards":  # ends after an epoch
+        run(root, tmp_path / "parts", stop=1, **hard)
+    else:
+        be_killed(root, tmp_path, hard)
     names = sorted(p.name for p in (tmp_path / "parts" / "train").iterdir())
     assert names == [LATEST, "curves.png", "experiment.yaml", "metrics.csv", "model_epoch_000.pth"]
     said: list[str] = []
