@@ -111,7 +111,7 @@ def test_the_browser_silent_for_long_stops_it(show, monkeypatch, tmp_path):
     view = show()
     browser(view, views=1)
     view._start.click()
-    until(lambda: view.session.running)
+    until(lambda: view.session.stats().frames)  # to ask whether the camera is free takes it for a moment
     until(lambda: is_free(tmp_path / "camera.lock") and not view.session.running)
     until(lambda: "has not answered" in words(view))
 
