@@ -1,9 +1,7 @@
-"""Clips of action recognition for training and scoring, from folders or from WebDataset shards.
+"""Clips of action recognition for training and scoring, from folders; `action_stream` reads them from shards.
 
-A folder's clips are files, and only the pictures of the drawn window are read. A set of shards (`edgekit
-prepare actions --shards`) is read from front to back, each process and each worker its own shards; only the
-pictures of the drawn windows are kept, and decoded when their turn comes. What is drawn depends on the seed,
-the epoch, the clip and which of its `clips_per_video` windows it is, and on nothing else.
+Only the pictures of the drawn window are read. What is drawn depends on the seed, the epoch, the clip and
+which of its `clips_per_video` windows it is, and on nothing else: not on workers, nor on what ran before.
 """
 
 from __future__ import annotations
