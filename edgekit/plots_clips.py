@@ -82,7 +82,7 @@ def said(
     axis = plt.subplots(figsize=(width, 1.1 + 0.36 * len(names)), layout="constrained")[1]
     edges = (0.0, seconds, len(names) - 0.5, -0.5)
     axis.imshow(scores, cmap="Blues", vmin=0, vmax=1, aspect="auto", extent=edges, interpolation="nearest")
-    knows = scores.any(axis=0)
+    knows: NDArray[np.bool_] = np.asarray(scores.any(axis=0))
     if done and knows.any():
         best = [names[row] for row in scores[:, knows].argmax(axis=0)]
         true = [word for word, known in zip(done, knows, strict=True) if known]
