@@ -16,7 +16,7 @@ from edgekit.errors import InputError
 from edgekit.files import atomic_write
 from edgekit.train.ava_data import AvaSet, Clips, Look, Order, collate, read_ava, truth_rows
 from edgekit.train.ava_map import AvaRows
-from edgekit.train.loop import save_checkpoint
+from edgekit.train.loop import load_checkpoint, save_checkpoint
 from edgekit.train.pose_curves import plot_curves
 from edgekit.train.run import Clock, on_gpu, quiet_trainer
 from edgekit.train.slowfast_module import SlowFastModule, SlowFastSettings
@@ -101,6 +101,8 @@ def train_slowfast(
         raise InputError(f"{len(order)} key frames make no batch of {s.batch}; use a smaller --batch.")
     module = SlowFastModule(network, s, held, label_rows(data, "val") if held else None, batches)
     report(described(taught, held))
+    if resume:  # Lightning starts the loader's workers before it says which epoch comes
+        order.set_epoch(int(load_checkpoint(resume).get("epoch", -1)) + 1)
     fit(
         module,
         loaders(taught, held, view, s, order, cache, workers, rank, devices, pinned=cuda),

@@ -76,11 +76,13 @@ def test_learns_which_way_squares_go(data: Path, tmp_path: Path) -> None:
     assert [saved["config"][name] for name in ("classes", "span", "short_side")] == [2, 7, 44]
 
 
-def test_resumes_to_the_same_weights(data: Path, tmp_path: Path) -> None:
-    whole = load_checkpoint(run(data, tmp_path / "whole", epochs=3, average=0.8, colour=0.4))
-    run(data, tmp_path / "parts", epochs=3, average=0.8, colour=0.4, stop=2)
+@pytest.mark.parametrize("workers", [0, 1])  # workers begin on an epoch before Lightning says which it is
+def test_resumes_to_the_same_weights(data: Path, tmp_path: Path, workers: int) -> None:
+    how = {"epochs": 3, "average": 0.8, "colour": 0.4, "workers": workers}
+    whole = load_checkpoint(run(data, tmp_path / "whole", **how))
+    run(data, tmp_path / "parts", stop=2, **how)
     last = tmp_path / "parts" / "last.ckpt"
-    parts = load_checkpoint(run(data, tmp_path / "parts", epochs=3, average=0.8, colour=0.4, resume=last))
+    parts = load_checkpoint(run(data, tmp_path / "parts", resume=last, **how))
     assert parts["step"] == whole["step"] == 3 * (27 // 6)
     for name, value in whole["weights"].items():
         assert torch.equal(value, parts["weights"][name]), name
