@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from edgekit.train.action_spec import Spec
 
 OUTPUT = "fc_pred"  # TAO's name; its inputs are input_rgb and input_of
+#: What the network was trained with, and no note may change.
+FIXED = ("task", "names", "sample_rate", "mean", "std", "of_mean", "of_std")
 
 
 class _Positional(nn.Module):
@@ -35,7 +36,7 @@ class _Positional(nn.Module):
         return self.network(**dict(zip(self.network.streams, clips, strict=True)))
 
 
-def export_actions(spec: Spec, notes: Mapping[str, str] | None = None) -> Path:
+def export_actions(spec: Spec) -> Path:
     """Write `export.checkpoint` as ONNX (opset 17, IR 9, float32), batch norms folded into convolutions.
 
     Inputs "input_rgb" float32 [N, 3, D, H, W] and "input_of" [N, 2, D, H, W], or [N, 3·D, H, W] and
@@ -44,8 +45,7 @@ def export_actions(spec: Spec, notes: Mapping[str, str] | None = None) -> Path:
 
     Args:
         spec: of the task "export". `export.half_weights` rounds weights to what float16 holds, so that an
-            fp16 engine loses nothing more.
-        notes: written over the metadata made of the spec (`metadata`), {key: text}.
+            fp16 engine loses nothing more; `export.notes` is written over the metadata made of the rest.
 
     Returns:
         `export.onnx_file`; by default the checkpoint's name with .onnx, beside it. An earlier export there is
@@ -80,7 +80,7 @@ def export_actions(spec: Spec, notes: Mapping[str, str] | None = None) -> Path:
         clips,
         {f"input_{stream}": batch for stream in network.streams},
         {OUTPUT: batch},
-        {**metadata(spec, names), **(notes or {})},
+        metadata(spec, names),
     )
     if spec.export.half_weights:
         round_to_half(model)
@@ -113,6 +113,10 @@ def metadata(spec: Spec, names: tuple[str, ...]) -> dict[str, str]:
     if spec.model.model_type != "rgb":
         own |= {"of_mean": _each(shown.of_input_mean, 2), "of_std": _each(shown.of_input_std, 2)}
         own["flow"] = {"scaling": SCALING}
+    more = spec.export.notes or {}
+    if fixed := next((name for name in more if name in FIXED), None):
+        raise InputError(f"export.notes: {fixed} is told by the checkpoint and its spec; leave it out.")
+    own |= more
     return {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in own.items()}
 
 

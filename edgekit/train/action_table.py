@@ -184,4 +184,9 @@ class Export:
     gpu_id: int = setting(0, "which GPU; the export itself runs on the CPU", at_least(0))
     batch_size: int = setting(-1, "-1: open; else clips of every call", OPEN)
     half_weights: bool = setting(False, "round weights to what float16 holds", here=True)
+    notes: dict[str, object] | None = setting(
+        None,
+        "more metadata: {per: person, person_margin: 0.3, stride: 4, threshold: 0.4, license: …}",
+        here=True,
+    )
     results_dir: str | None = setting(None, "missing: results_dir/export")

@@ -123,10 +123,13 @@ def test_one_batch_for_good_and_weights_that_float16_holds(tmp_path: Path) -> No
 
 
 def test_what_the_file_says_of_itself(tmp_path: Path) -> None:
-    given = {"per": "person", "license": "Apache-2.0"}
-    found = notes(export_actions(spec_of(checkpoint(tmp_path), "model.sample_rate=2"), given))
+    own = ("export.notes.per=person", "export.notes.person_margin=0.25", "export.notes.license=Apache-2.0")
+    path = checkpoint(tmp_path)
+    found = notes(export_actions(spec_of(path, "model.sample_rate=2", *own)))
     assert (found["task"], found["crop"], found["author"]) == ("action", "resize", "edgekit")
-    assert (found["per"], found["license"]) == ("person", "Apache-2.0")
+    assert (found["per"], found["person_margin"], found["license"]) == ("person", "0.25", "Apache-2.0")
+    with pytest.raises(InputError, match=r"export\.notes: names is told by the checkpoint"):
+        export_actions(spec_of(path, "export.notes={names: [a]}"))
     assert json.loads(found["names"]) == NAMES
     assert json.loads(found["mean"]) == [0.485, 0.456, 0.406]
     assert (found["sample_rate"], found["smaller_edge"]) == ("2", "256")
