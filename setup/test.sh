@@ -59,7 +59,7 @@ case $chosen in *browser*) say "Left out: tests in a browser. To have them: sudo
 case $chosen in *jtop*) say "Left out: tests with jtop's real service. To have them: run this once with network," \
   "where unshare may mount (util-linux; in a container: docker run --privileged)" ;; esac
 export EDGEKIT_JETSON_STATS=$VENV
-# Two at a time; one where they would share a GPU. What runs in the browser has deadlines of two seconds: alone.
+# Two at a time; one where they would share a GPU. What counts seconds, in the browser and of jtop, runs alone.
 workers=2
 case $chosen in *gpu*) ;; *) workers=0 ;; esac
 ran=
@@ -70,8 +70,8 @@ run_tests() {
   ran=yes
   return "$code"
 }
-run_tests -n "$workers" --dist loadfile -m "${chosen:+$chosen and }not browser" "$@" || failed+=(pytest)
-case $chosen in *browser*) ;; *) run_tests -m "${chosen:+$chosen and }browser" "$@" || failed+=("pytest in the browser") ;; esac
+run_tests -n "$workers" --dist loadfile -m "${chosen:+$chosen and }not (browser or jtop)" "$@" || failed+=(pytest)
+run_tests -m "${chosen:+$chosen and }(browser or jtop)" "$@" || failed+=("pytest of what runs alone")
 if [ -z "$ran" ]; then failed+=("pytest: no test was chosen"); fi
 if [ ${#failed[@]} -gt 0 ]; then
   die "failed: $(printf '%s, ' "${failed[@]}" | sed 's/, $//')"

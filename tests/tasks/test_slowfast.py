@@ -224,11 +224,14 @@ def test_memory_is_flat_over_5000_frames_of_ever_new_people() -> None:
         for number in range(5000):
             task(Frame(pictures[number % 16], number, number / 25))
             most = max(most, len(task._scores))
-            if number % 1000 == 999:
+            if number % 500 == 499:
                 held.append(resident_bytes())
     assert engine.calls > 1200
     assert most <= 2 * SPAN
-    assert max(held) - min(held) < 5000 * 400  # not 400 bytes a frame; its picture alone has 1728
+    # What leaks grows every time: not 100 bytes a frame, whose picture alone has 1728. What an allocator takes
+    # at once, for whatever ran in this process, is a step.
+    assert np.median(np.diff(held)) < 500 * 100
+    assert max(held) - min(held) < 8_000_000
 
 
 def resident_bytes() -> int:
