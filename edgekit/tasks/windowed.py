@@ -20,8 +20,8 @@ from edgekit.beside import Beside
 from edgekit.engine import Engine
 from edgekit.errors import InputError
 from edgekit.results import Actions, Frame, Tracks
-from edgekit.tasks.track_scores import TrackScores
 from edgekit.tasks.track import Track
+from edgekit.tasks.track_scores import TrackScores
 
 #: What a window shows before enough frames have come: nothing, or the first frame over and over.
 COLD = ("wait", "pad")

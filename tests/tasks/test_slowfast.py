@@ -228,7 +228,7 @@ def test_memory_is_flat_over_5000_frames_of_ever_new_people() -> None:
                 held.append(resident_bytes())
     assert engine.calls > 1200
     assert most <= 2 * SPAN
-    # What leaks grows every time: not 100 bytes a frame, whose picture alone has 1728. What an allocator takes
+    # What leaks grows every time: not 100 bytes a frame, whose picture has 1728. What an allocator takes
     # at once, for whatever ran in this process, is a step.
     assert np.median(np.diff(held)) < 500 * 100
     assert max(held) - min(held) < 8_000_000
