@@ -30,8 +30,7 @@ from edgekit.train.action_network import network_of
 from edgekit.train.action_spec import Spec, write_spec
 from edgekit.train.action_stream import Stream, StreamLoader, is_shards, read_shards
 from edgekit.train.loop import load_checkpoint
-from edgekit.train.run import Clock, SafeCheckpoints, quiet_trainer
-from edgekit.train.slowfast import trainer_rank
+from edgekit.train.run import Clock, quiet_trainer, trainer_rank
 
 Report = Callable[[str], Any]
 #: In train.results_dir: the newest checkpoint, from which an unfinished training goes on by itself.
@@ -85,7 +84,6 @@ def train_actions(
         taught.sampler.set_epoch(done)  # Lightning starts its workers before it says so
     settings: dict[str, Any] = {
         "logger": False,
-        "plugins": [SafeCheckpoints()],
         "precision": spec.train.precision if cuda else "32-true",
         "max_epochs": spec.train.num_epochs,
         "check_val_every_n_epoch": spec.train.validation_interval,

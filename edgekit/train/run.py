@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -35,6 +36,11 @@ def on_gpu(device: str | None, devices: int, resume: Path | str | None) -> bool:
     if resume and not Path(resume).is_file():
         raise InputError(f"There is no {resume} to resume from; it is {RESUME} of the unfinished run.")
     return cuda
+
+
+def trainer_rank(devices: int) -> int:
+    """Which process of a DDP run this is; the first starts the others with LOCAL_RANK set."""
+    return int(os.environ.get("LOCAL_RANK", 0)) if devices > 1 else 0
 
 
 class Clock(Callback):
@@ -98,6 +104,7 @@ def quiet_trainer(
                 "strategy": "ddp" if count > 1 else "auto",
                 "logger": CSVLogger(out, name="log"),
                 "callbacks": [keep, clock],
+                "plugins": [SafeCheckpoints()],
                 "use_distributed_sampler": False,
                 "enable_model_summary": False,
                 "num_sanity_val_steps": 0,

@@ -18,7 +18,7 @@ from edgekit.train.ava_data import AvaSet, Clips, Look, Order, collate, read_ava
 from edgekit.train.ava_map import AvaRows
 from edgekit.train.loop import load_checkpoint, save_checkpoint
 from edgekit.train.pose_curves import plot_curves
-from edgekit.train.run import Clock, on_gpu, quiet_trainer
+from edgekit.train.run import Clock, on_gpu, quiet_trainer, trainer_rank
 from edgekit.train.slowfast_module import SlowFastModule, SlowFastSettings
 from edgekit.train.slowfast_network import SFConfig, SlowFast, config_named
 from edgekit.train.slowfast_start import begin_with
@@ -94,7 +94,7 @@ def train_slowfast(
     network = SlowFast(config)
     if start is not None and resume is None:
         report(begin_with(network, start))
-    rank = int(trainer_rank(devices))
+    rank = trainer_rank(devices)
     order = Order(taught, s.seed, s.balance, rank, devices)
     batches = len(order) // s.batch
     if not batches:
@@ -130,13 +130,6 @@ def train_slowfast(
             settings=plain(asdict(s)),
         )
     return out / "slowfast.pt"
-
-
-def trainer_rank(devices: int) -> int:
-    """Which process of a DDP run this is; the first starts the others with LOCAL_RANK set."""
-    import os
-
-    return int(os.environ.get("LOCAL_RANK", 0)) if devices > 1 else 0
 
 
 def label_rows(data: Path | str, split: str) -> AvaRows:
