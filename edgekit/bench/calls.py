@@ -80,8 +80,7 @@ def _feeds(engine: Any, model: str, batch: int) -> dict[str, NDArray]:
     For a top-down pose network each is a whole frame, taken for a person; random numbers for what is of no
     task.
     """
-    from edgekit.bench.cases import ACTIONS
-    from edgekit.tasks.choose import kind_of, task_on
+    from edgekit.tasks.choose import ACTIONS, kind_of, task_on
     from edgekit.tasks.topdown import topdown_on
 
     frames = _frames(batch)
@@ -102,9 +101,8 @@ def _feeds(engine: Any, model: str, batch: int) -> dict[str, NDArray]:
 
 def _task(stack: ExitStack, engine: Any, case: dict[str, Any], scored: bool = False) -> Any:
     """The task that the model is for, or None where the kit has none."""
-    from edgekit.bench.cases import ACTIONS
     from edgekit.evaluate.opened import exact_task
-    from edgekit.tasks.choose import kind_of
+    from edgekit.tasks.choose import ACTIONS, kind_of
 
     how = {"batch": case["batch"], "calibration": case["calibration"] or None, "scored": scored}
     if case.get("detector"):

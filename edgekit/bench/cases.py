@@ -19,8 +19,6 @@ from edgekit.errors import InputError
 PARTS = ("engine", "both", "pipeline", "accuracy")
 #: Kinds of models whose accuracy is that of keypoints.
 POSES = ("trtpose", "topdown")
-#: Kinds of models that name actions: of windows of a video, which no set of pictures can score.
-ACTIONS = ("slowfast", "action")
 #: Back ends that name one place to compute, the quickest first.
 MEASURED = tuple(name for name in BACKENDS if name not in ("auto", "onnxruntime"))
 #: Precisions measured where none is asked for: those a back end has without calibration.
@@ -160,6 +158,7 @@ def cases(settings: Settings) -> list[Case]:
     from edgekit.evaluate.data import read_data
     from edgekit.files import sha256
     from edgekit.models import find
+    from edgekit.tasks.choose import ACTIONS, model_kind
 
     digests: dict[str, str] = {}
     parts = [part for part in PARTS if part in settings.parts and part != "accuracy"]
@@ -208,27 +207,6 @@ def cases(settings: Settings) -> list[Case]:
                         )
                     )
     return found
-
-
-def model_kind(model: str | Path, path: Path) -> str:
-    """What a model is for, a key of `edgekit.tasks.choose.MAKERS`; "" where the kit has no such task."""
-    from edgekit.engine.onnx_file import load_model
-    from edgekit.engine.pose_inputs import Described
-    from edgekit.models import models
-    from edgekit.tasks.choose import kind_of, recipe_kind
-
-    if (one := models().get(str(model))) is not None:
-        return recipe_kind(one.recipe)
-    if path.suffix in PLANS:
-        from edgekit.engine.plan import read_sidecar
-
-        file = Described((), (), read_sidecar(path).get("metadata") or {})
-    else:
-        file = Described.of(load_model(path))
-    try:
-        return kind_of(model, file)  # type: ignore[arg-type]
-    except InputError:
-        return ""
 
 
 def _ways(path: Path, backends: Sequence[str], precisions: Sequence[str] | None) -> list[tuple[str, str]]:

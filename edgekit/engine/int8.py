@@ -131,7 +131,7 @@ def calibrated_with(
 def recipe_of(model: str | Path, path: Path) -> cal.Recipe | cal.Preprocess:
     """How a model wants its pictures: by the shelf, else by its notes and outputs, else as most do."""
     from edgekit.models import models
-    from edgekit.tasks.choose import kind_of, recipe_kind
+    from edgekit.tasks.choose import ACTIONS, kind_of, recipe_kind
 
     for one in models().values():
         if recipe_kind(one.recipe) == "yolo" and (str(model) == one.name or Path(model) == one.path):
@@ -143,7 +143,7 @@ def recipe_of(model: str | Path, path: Path) -> cal.Recipe | cal.Preprocess:
         return crop_input(file.metadata)
     if kind == "trtpose":
         return TrtPoseInput(str(model), file)
-    if kind in ("slowfast", "action"):
+    if kind in ACTIONS:
         raise InputError(f"{path.name} sees windows of a video: pictures cannot calibrate it; use fp16.")
     return _yolo_recipe(file)
 

@@ -11,7 +11,7 @@ from edgekit.engine import Engine
 from edgekit.engine.exact import open_exact
 from edgekit.errors import InputError
 from edgekit.evaluate.score import SCORING
-from edgekit.tasks.choose import kind_of, task_on
+from edgekit.tasks.choose import ACTIONS, kind_of, task_on
 
 #: Finds the people for a top-down network where nothing is said.
 DETECTOR = "edgekit-person"
@@ -45,7 +45,7 @@ def exact_task(
     """
     kind = kind_of(model, engine)
     task: Any
-    if kind in ("slowfast", "action") and scored:
+    if kind in ACTIONS and scored:
         raise InputError(f"{Path(model).name} names actions; a set of pictures cannot score it.")
     if kind != "topdown":
         scoring = (SCORING if kind == "yolo" else {"score": 0.0}) if scored else {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.engine import Engine, ShapeRanges, open_engine
+from edgekit.engine import Engine, open_engine
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,11 +23,13 @@ MAKERS = {
     "action": "edgekit.tasks.action:action_on",
 }
 
-#: What opens such a model of the shelf in its own way: as two networks, or to run beside the loop.
+#: What opens such a model in its own way: as two networks, or to run beside the loop.
 OPENERS = {
     "slowfast": "edgekit.tasks.slowfast:open_slowfast",
     "action": "edgekit.tasks.action:open_action",
 }
+#: Kinds that name actions: of windows of a video, which no set of pictures can score or calibrate.
+ACTIONS = tuple(OPENERS)
 
 
 def recipe_kind(recipe: str) -> str:
@@ -62,35 +64,46 @@ def kind_of(model: str | Path, engine: Engine) -> str:
     return "topdown" if whole or any(spec.name == "heatmaps" for spec in engine.outputs) else "yolo"
 
 
+def model_kind(model: str | Path, path: Path) -> str:
+    """As `kind_of`, by the file at `path`, which is not opened as an engine; "" where the kit has no such task."""
+    from edgekit.engine.choose import PLANS
+    from edgekit.engine.onnx_file import load_model
+    from edgekit.engine.plan import read_sidecar
+    from edgekit.engine.pose_inputs import Described
+    from edgekit.models import models
+
+    if (one := models().get(str(model))) is not None:
+        return recipe_kind(one.recipe)
+    if path.suffix in PLANS:
+        file = Described((), (), read_sidecar(path).get("metadata") or {})
+    else:
+        file = Described.of(load_model(path))
+    try:
+        return kind_of(model, file)  # type: ignore[arg-type]
+    except InputError:
+        return ""
+
+
 def task_on(engine: Engine, model: str | Path, **settings: Any) -> Task:
     """The task that a model is for, around its open engine, which is closed with the task."""
     task: Task = resolve_name(MAKERS[kind_of(model, engine)])(engine, model, **settings)
     return task
 
 
-def open_task(
-    model: str | Path,
-    precision: str = "fp16",
-    backend: str = "auto",
-    shapes: ShapeRanges | None = None,
-    **settings: Any,
-) -> Task:
+def open_task(model: str | Path, precision: str = "fp16", backend: str = "auto", **settings: Any) -> Task:
     """Open a model and the task that it is for.
 
     Args:
-        model, precision, backend, shapes: as of `edgekit.open_engine`.
+        model, precision, backend: as of `edgekit.open_engine`.
         settings: of that task.
     """
-    from edgekit.models import models
-    from edgekit.tasks.action_open import plan_shapes
+    from edgekit.models import find
     from edgekit.tasks.topdown import default_shapes
 
-    one = models().get(str(model))
-    if one is not None and recipe_kind(one.recipe) in OPENERS:
-        task: Task = resolve_name(OPENERS[recipe_kind(one.recipe)])(model, precision, backend, **settings)
+    if opener := OPENERS.get(model_kind(model, find(model))):
+        task: Task = resolve_name(opener)(model, precision, backend, **settings)
         return task
-    shapes = shapes or default_shapes(model, backend) or plan_shapes(model, backend)
-    engine = open_engine(model, precision, backend, shapes)
+    engine = open_engine(model, precision, backend, default_shapes(model, backend))
     try:
         return task_on(engine, model, **settings)
     except BaseException:

@@ -11,12 +11,13 @@ from bench_nets import row
 from pose_world import detector, drawn_people, pose_net
 
 from edgekit import InputError
-from edgekit.bench.cases import Settings, cases, model_kind
+from edgekit.bench.cases import Settings, cases
 from edgekit.bench.output import tables_text, write_tables
 from edgekit.bench.sweep import Found
 from edgekit.bench.tables import DETECTOR, HEAD, POSE, Tables, alphapose, pairs, table_cells
 from edgekit.bench.worker import measure
 from edgekit.cli import main
+from edgekit.tasks.choose import model_kind
 
 QUICK = {"seconds": 0.01, "iterations": 3, "warm_up": 0.0}
 

@@ -25,7 +25,6 @@ from tao_nets import tao_net
 from window_nets import LENGTH, NAMES, NOTES, SIZE, window_net
 
 from edgekit.bench.calls import to_time
-from edgekit.bench.cases import model_kind
 from edgekit.engine import Engine, open_engine
 from edgekit.engine.build_cli import parts_of
 from edgekit.engine.int8 import recipe_of
@@ -39,7 +38,7 @@ from edgekit.tasks.action_nets import Net, read_labels
 from edgekit.tasks.action_open import open_shapes
 from edgekit.tasks.action_people import Square, cut, square_of
 from edgekit.tasks.action_tape import Tape, tables
-from edgekit.tasks.choose import kind_of, open_task
+from edgekit.tasks.choose import kind_of, model_kind, open_task
 
 HEIGHT, WIDTH = 36, 46
 
@@ -541,6 +540,19 @@ def test_a_file_as_tao_exports_it_needs_nothing_but_names(
         np.testing.assert_allclose(found.scores[0], np.exp(logits) / np.exp(logits).sum(), atol=2e-5)
     with open_task(path, "fp32", "onnxruntime-cpu", names=("a", "b", "c", "d", "e")) as task:
         assert task.names[4] == "e"
+
+
+def test_a_file_of_ones_own_runs_beside_the_loop_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def opened(*args: Any, beside: bool = False) -> Engine:
+        asked.append(beside)
+        return open_engine(*args, beside=beside)
+
+    monkeypatch.setattr("edgekit.tasks.action.open_engine", opened)
+    path = save(tao_net(4, (14, 16), 5), tmp_path / "mine.onnx")
+    with open_task(path, "fp32", "onnxruntime-cpu"):
+        assert asked == [True]
 
 
 def test_the_shelf_names_the_classes_of_a_file_that_does_not() -> None:
