@@ -8,7 +8,6 @@ NVIDIA's stand-alone sample.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,15 @@ from numpy.typing import NDArray
 from edgekit.engine import Engine, TensorSpec
 from edgekit.errors import InputError
 from edgekit.ops.resize import CROPS
+from edgekit.tasks.net_notes import Noted
 
 #: The inputs: name, channels.
 INPUTS = {"input_rgb": 3, "input_of": 2}
 FORM = "input_rgb [N, 3, D, H, W] or [N, 3·D, H, W], input_of with 2 for 3, and fc_pred [N, classes]"
 #: What a network looks at.
 SUBJECTS = ("picture", "person")
+#: The method of optical flow where a model notes none.
+FLOW = "dis"
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,8 @@ def read_notes(metadata: Mapping[str, str], net: Net, given: Mapping[str, Any]) 
     Raises:
         InputError: a note cannot be read, or a setting does not fit the network.
     """
-
-    def pick(name: str, default: Any) -> Any:
-        own = given.get(name)
-        return own if own is not None else _note(metadata, name, default)
-
+    noted = Noted(metadata, given)
+    pick = noted.pick
     names = tuple(map(str, pick("names", ())))
     if not names:
         names = tuple(f"class{number}" for number in range(net.classes or 0))
@@ -147,15 +146,15 @@ def read_notes(metadata: Mapping[str, str], net: Net, given: Mapping[str, Any]) 
         int(pick("sample_rate", 1)),
         int(pick("stride", 1)),
         float(pick("threshold", 0.3)),
-        _channels("mean", pick("mean", 0.5), 3),
-        _channels("std", pick("std", 0.5), 3),
-        _channels("of_mean", pick("of_mean", 0.5), 2),
-        _channels("of_std", pick("of_std", 0.5), 2),
+        noted.channels("mean", 0.5),
+        noted.channels("std", 0.5),
+        noted.channels("of_mean", 0.5, 2),
+        noted.channels("of_std", 0.5, 2),
         _one_of("crop", pick("crop", "resize"), CROPS),
         int(pick("smaller_edge", 256)),
         _one_of("per", pick("per", "picture"), SUBJECTS),
         float(pick("person_margin", 0.3)),
-        str(pick("flow", "dis")),
+        str(pick("flow", FLOW, _method)),
     )
     if found.sample_rate < 1:
         raise InputError(f"sample_rate={found.sample_rate} is no step; give 1 frame or more.")
@@ -220,31 +219,12 @@ def _scores(outputs: tuple[TensorSpec, ...]) -> tuple[str, int | None]:
     return named[0].name, named[0].shape[1]
 
 
-def _note(metadata: Mapping[str, str], name: str, default: Any) -> Any:
-    """One note: JSON, or a plain word where the default is one."""
-    if name not in metadata:
-        return default
-    try:
-        value = json.loads(metadata[name])
-    except ValueError:
-        value = metadata[name]
-    if name == "flow":  # a word, or the method with its scaling
-        value = value.get("method", default) if isinstance(value, dict) else str(value).split()[0]
-    kind: Any = str if isinstance(default, str) else list if name == "names" else (int, float, list)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise InputError(f"the model's note {name!r} is {metadata[name]!r}; export it again.")
-    return value
+def _method(value: Any) -> Any:
+    """The method that a note of flow tells: a word, or the method with its scaling."""
+    return value.get("method", FLOW) if isinstance(value, dict) else str(value).split()[0]
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
     if value not in known:
         raise InputError(f"{name}={value!r} is unknown; give one of {', '.join(known)}.")
     return value
-
-
-def _channels(name: str, value: Any, count: int) -> tuple[float, ...]:
-    """A number for each channel, of one or of `count`."""
-    found = np.asarray(value, float).ravel()
-    if len(found) not in (1, count) or not np.isfinite(found).all():
-        raise InputError(f"{name} is {value}; give one number, or {count}: one for each channel.")
-    return tuple(np.broadcast_to(found, count).tolist())

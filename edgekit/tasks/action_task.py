@@ -27,7 +27,7 @@ from edgekit.tasks.action_open import MAX_BATCH
 from edgekit.tasks.action_people import Entry, People, Square
 from edgekit.tasks.action_tape import Planes, Tape, planes_of, tables
 from edgekit.tasks.track import Track
-from edgekit.tasks.windowed import COLD, HALF_LIFE_S, WHOLE, Seen, Windowed
+from edgekit.tasks.windowed import HALF_LIFE_S, WHOLE, Seen, Windowed
 
 Clip = NDArray[np.float32]
 
@@ -122,10 +122,6 @@ class ActionRecognition(Windowed[Look]):
         wait: bool | None = None,
         max_batch: int = MAX_BATCH,
     ) -> None:
-        if cold not in COLD:
-            raise InputError(f"cold={cold!r} is unknown; give one of {', '.join(COLD)}.")
-        if not half_life > 0:
-            raise InputError(f"half_life={half_life} must be over 0 seconds; smooth=False smooths nothing.")
         if max_batch < 1:
             raise InputError(f"max_batch={max_batch} lets nobody in; give 1 or more.")
         self.net = Net(engine)
@@ -148,12 +144,13 @@ class ActionRecognition(Windowed[Look]):
             threshold=notes.threshold,
             stride=notes.stride,
             wait=wait,
-            half_life=half_life if smooth else 0.0,
+            smooth=smooth,
+            half_life=half_life,
+            cold=cold,
             keep=self._reach,
             parts=("detect", "track", "flow", "buffer", "cut", "network"),
         )
         self.total = total
-        self._pad = cold == "pad"
         self._tables = {"rgb": tables(notes.mean, notes.std), "of": tables(notes.of_mean, notes.of_std)}
         self._flow: Flow | None = open_flow(notes.flow) if "of" in self.net.streams else None
         self._before: tuple[Frame, Tracks | None, NDArray[np.uint8]] | None = None
@@ -174,7 +171,7 @@ class ActionRecognition(Windowed[Look]):
         stream = self.net.streams[kind]
         newest = inner(np.arange(self._length), stream.length)[-1]
         lag = (self._length - 1 - int(newest)) * self._rate
-        return Tape(stream.length, stream.size, self._tables[kind], rate=self._rate, lag=lag, pad=self._pad)
+        return Tape(stream.length, stream.size, self._tables[kind], rate=self._rate, lag=lag, pad=self.pad)
 
     def preprocess(self, frame: Frame, tracks: Tracks | None) -> None:
         """Scale and keep a frame, and who is in it; with flow the frame before, which now has its own."""
@@ -205,7 +202,7 @@ class ActionRecognition(Windowed[Look]):
             self._people.add(planes, tracks, frame.height)
         self._numbers.append(frame.index)
         self._entered, self._t = self._entered + 1, frame.t
-        full = self._entered >= (1 if self._pad else self._reach)
+        full = self._entered >= (1 if self.pad else self._reach)
         self._loop = last and not full
         self._due |= self._loop or (full and (self._entered - self._reach) % self.stride == 0)
 
@@ -231,7 +228,7 @@ class ActionRecognition(Windowed[Look]):
         frames = tuple(self._numbers[place] for place in self._places(lead))
         about = (self._t, self._video, frames)
         if self.tracks is not None:
-            squares = self._people.squares(everybody=self._pad or self._loop)
+            squares = self._people.squares(everybody=self.pad or self._loop)
             if not squares:
                 return None
             entries = {kind: self._people.entries(self._places(kind)) for kind in self._lengths}

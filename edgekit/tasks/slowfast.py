@@ -28,7 +28,7 @@ from edgekit.tasks.clip_buffer import ClipBuffer
 from edgekit.tasks.slowfast_nets import net_of, read_notes
 from edgekit.tasks.slowfast_open import Model, open_networks
 from edgekit.tasks.track import Track, open_track
-from edgekit.tasks.windowed import COLD, HALF_LIFE_S, WHOLE, Seen, Windowed
+from edgekit.tasks.windowed import HALF_LIFE_S, WHOLE, Seen, Windowed
 from edgekit.tasks.yolo import Yolo
 
 
@@ -172,10 +172,6 @@ class SlowFast(Windowed[_Look]):
         cold: str = "wait",
         wait: bool | None = None,
     ) -> None:
-        if cold not in COLD:
-            raise InputError(f"cold={cold!r} is unknown; give one of {', '.join(COLD)}.")
-        if not half_life > 0:
-            raise InputError(f"half_life={half_life} must be over 0 seconds; smooth=False smooths nothing.")
         self.net = net_of(body, head)
         if self.net.people != (tracks is not None):
             looks, gives = ("people", "tracks") if self.net.people else ("the whole picture", "tracks=None")
@@ -190,7 +186,9 @@ class SlowFast(Windowed[_Look]):
             threshold=self.notes.threshold,
             stride=self.notes.stride,
             wait=wait,
-            half_life=half_life if smooth else 0.0,
+            smooth=smooth,
+            half_life=half_life,
+            cold=cold,
             keep=self.notes.span,
             parts=("detect", "track", "buffer", "body", "roi", "head"),
         )
@@ -202,7 +200,7 @@ class SlowFast(Windowed[_Look]):
             size=self.notes.size,
             mean=self.notes.mean,
             std=self.notes.std,
-            pad=cold == "pad",
+            pad=self.pad,
         )
         # From the middle frame to the newest: the left end is what the window's boxes are of.
         self._past: deque[tuple[Tracks | None, float]] = deque(maxlen=self.span - self.buffer.middle)

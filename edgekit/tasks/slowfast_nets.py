@@ -5,7 +5,6 @@ All three are asked in one way: `net(slow, fast, boxes)` gives the scores, float
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from edgekit.engine import Engine, TensorSpec
 from edgekit.errors import InputError
 from edgekit.ops.roi_align import roi_align
+from edgekit.tasks.net_notes import Noted
 
 #: Picture pixels for one feature of the body: res5 is dilated, so it stays at 1/16 (AVA configurations).
 FEATURE_STRIDE = 16
@@ -59,17 +59,14 @@ def read_notes(metadata: Mapping[str, str], net: Net, given: Mapping[str, Any]) 
     Raises:
         InputError: a note cannot be read, or notes, settings and tensors contradict each other.
     """
-
-    def pick(name: str, default: Any) -> Any:
-        own = given.get(name)
-        return own if own is not None else _note(metadata, name, default)
-
+    noted = Noted(metadata, given)
+    pick = noted.pick
     few, many = net.slow.shape[2], net.fast.shape[2]
     frames = many or int(pick("frames", 32))
     alpha = frames // few if few else int(pick("alpha", 4))
     fixed = net.fixed_size
-    wanted = pick("size", None) or (_note(metadata, "imgsz", None) if fixed is None else None)
-    size = fixed if wanted is None else (int(wanted[0]), int(wanted[1]))
+    wanted = pick("size", ()) or (noted.note("imgsz", ()) if fixed is None else ())
+    size = (int(wanted[0]), int(wanted[1])) if wanted else fixed
     if fixed is not None and size != fixed:
         raise InputError(f"the network's picture is {fixed[1]}×{fixed[0]}, not {size[1]}×{size[0]}.")  # type: ignore[index]
     names = tuple(pick("names", ()))
@@ -90,34 +87,10 @@ def read_notes(metadata: Mapping[str, str], net: Net, given: Mapping[str, Any]) 
         int(pick("stride", 2)),
         int(pick("short_side", 256)),
         size,
-        _channels("mean", pick("mean", 0.45)),
-        _channels("std", pick("std", 0.225)),
+        noted.channels("mean", 0.45),
+        noted.channels("std", 0.225),
         float(pick("threshold", 0.3)),
     )
-
-
-def _note(metadata: Mapping[str, str], name: str, default: Any) -> Any:
-    """One note as JSON, a number or a list; the default where there is none."""
-    if name not in metadata:
-        return default
-    try:
-        value = json.loads(metadata[name])
-    except ValueError:
-        value = None
-    listed = name in ("names", "imgsz")
-    if not isinstance(value, list) and (
-        listed or isinstance(value, bool) or not isinstance(value, int | float)
-    ):
-        raise InputError(f"the model's note {name!r} is {metadata[name]!r}; export it again.")
-    return value
-
-
-def _channels(name: str, value: Any) -> tuple[float, ...]:
-    """A number for each of R, G, B, of one or three."""
-    found = np.asarray(value, float).ravel()
-    if len(found) not in (1, 3):
-        raise InputError(f"{name} has {len(found)} numbers; give one, or one each for R, G and B.")
-    return tuple(np.broadcast_to(found, 3).tolist())
 
 
 class Net:

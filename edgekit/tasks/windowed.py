@@ -68,9 +68,13 @@ class Windowed(Generic[L]):
         engine: the network's. Closed with the task by `release`.
         names: of the classes.
         threshold, stride, wait: may be assigned at any time.
-        half_life: seconds; 0 smooths nothing.
+        smooth: average scores over time: what is `half_life` seconds old counts half.
+        cold: one of `COLD`; "pad" is `pad`, for the buffer of the class that builds on this one.
         keep: frames after which somebody lost is forgotten.
         parts: names of the parts whose seconds are told.
+
+    Raises:
+        InputError: a setting makes no sense.
     """
 
     controls: ClassVar[dict[str, str]] = {
@@ -88,14 +92,20 @@ class Windowed(Generic[L]):
         threshold: float,
         stride: int,
         wait: bool | None,
+        smooth: bool,
         half_life: float,
+        cold: str,
         keep: int,
         parts: Sequence[str],
     ) -> None:
+        if cold not in COLD:
+            raise InputError(f"cold={cold!r} is unknown; give one of {', '.join(COLD)}.")
+        if not half_life > 0:
+            raise InputError(f"half_life={half_life} must be over 0 seconds; smooth=False smooths nothing.")
         self.tracks, self.engine, self.names = tracks, engine, names
         self.threshold, self.stride = threshold, stride
-        self.wait, self.live = wait, False
-        self._scores = TrackScores(len(names), half_life, keep=keep)
+        self.wait, self.live, self.pad = wait, False, cold == "pad"
+        self._scores = TrackScores(len(names), half_life if smooth else 0.0, keep=keep)
         self._beside: Beside[Seen] = Beside("edgekit-actions")
         self._count = self._video = 0  # frames since the last reset, and resets
         self._index = -1

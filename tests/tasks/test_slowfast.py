@@ -464,7 +464,7 @@ def test_settings_are_the_models_notes_or_the_seeds() -> None:
         ({"names": '["walk"]'}, {}, "3 scores and has 1 names"),
         ({"span": "many"}, {}, "note 'span'"),
         ({"mean": "true"}, {}, "note 'mean'"),
-        ({"mean": "[0.1, 0.2]"}, {}, "mean has 2 numbers"),
+        ({"mean": "[0.1, 0.2]"}, {}, r"mean is \[0.1, 0.2\]; give one number, or 3"),
         ({}, {"span": 3}, "span=3 frames are too few"),
         ({}, {"stride": 0}, "stride=0"),
         ({}, {"threshold": 1.5}, "threshold=1.5"),
