@@ -1,9 +1,9 @@
 """Drawn people who act: a small set of clips, and a camera, that need nobody's pictures.
 
-Round figures in clothes, each with a body, a room and a way of moving of their own, wave, jump, squat, walk
-and push before a camera that somebody holds. All of it is drawn here, from numbers: the same person, take and
-action are the same clip again. They are there to try and to teach with; a network that knows them knows no
-real people.
+Round figures in clothes, each with a body and a way of moving of their own, wave, jump, squat, walk and push
+in a room before a camera that somebody holds. All of it is drawn here, from numbers: the same person, take,
+room and action are the same clip again. They are there to try and to teach with; a network that knows them
+knows no real people.
 
 draw_clip("wave", person=3, take=0)
 write_drawn_set("out/08/train", people=range(4), takes=range(3))
@@ -73,8 +73,8 @@ class _Scene:
     def __init__(self, person: int, take: int, number: int, size: tuple[int, int], room: int) -> None:
         if min(size) < 32:
             raise InputError(f"size {size[0]}×{size[1]} is too small for a person; give 32×32 or more.")
-        if person < 0 or take < 0:
-            raise InputError(f"person {person}, take {take}: they are counted from 0.")
+        if min(person, take, room) < 0:
+            raise InputError(f"person {person}, take {take}, room {room}: they are counted from 0.")
         now = _chance(_TAKE, person, take, number, 1)
         self._body = body_of(_chance(_BODY, person))
         distance = now.uniform(2.8, 3.3)
@@ -110,10 +110,12 @@ def draw_clip(
 
     Args:
         action: of `ACTIONS`, `SPARE`, or "stand".
-        person: their number, from 0: body, clothes, room and way of moving.
+        person: their number, from 0: body, clothes and way of moving.
         take: the number of the try, from 0: where they stand and face, light, speed, the camera's hand.
+        length: pictures.
         size: (width, height) in pixels.
         fps: pictures a second.
+        room: its number, from 0: wall, floor and things.
 
     Raises:
         InputError: no such action; a number or a size that cannot be.
@@ -143,13 +145,13 @@ def write_drawn_set(
 ) -> list[Path]:
     """Write clips as class/clip/rgb/000000.png …, the form that training reads; returns their folders.
 
-    A clip that is there already is left as it is.
+    A clip that is there already is left as it is, in whatever room: its name does not tell.
 
     Args:
         root: the folder; made where it is not there.
         people, takes: the numbers of both; every person does every action in every take.
         actions: of `ACTIONS`, or others that `draw_clip` knows.
-        length, size, fps: as of `draw_clip`.
+        length, size, fps, room: as of `draw_clip`.
     """
     from edgekit.prepare.action_folders import write_clip
 
@@ -160,7 +162,7 @@ def write_drawn_set(
                 name = clip_name(person, take)
                 folder = Path(root) / action / name
                 if not folder.is_dir():
-                    clip = draw_clip(action, person, take, length=length, size=size, fps=fps)
+                    clip = draw_clip(action, person, take, length=length, size=size, fps=fps, room=room)
                     folder = write_clip(Path(root), action, name, clip, fps=fps)
                 written.append(folder)
     return written
@@ -177,6 +179,7 @@ class DrawnCamera(Source):
         asked: an action to begin with, instead.
         size: (width, height) in pixels.
         fps: frames a second.
+        room: as of `draw_clip`.
         realtime: frame n comes n / fps seconds after the first, as from a camera; else as fast as asked.
         frames: end after so many; None: go on.
 

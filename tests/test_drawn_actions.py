@@ -154,6 +154,16 @@ def test_the_set_is_in_the_documented_form(tmp_path: Path) -> None:
     assert (written[0] / "rgb/000000.png").stat().st_mtime_ns == before
 
 
+def test_a_set_is_drawn_in_the_room_that_is_asked_for(tmp_path: Path) -> None:
+    options = {"length": 2, "size": SMALL}
+    for room in (0, 3):
+        (folder,) = write_drawn_set(tmp_path / str(room), [1], [0], ["wave"], room=room, **options)
+        for index, picture in enumerate(draw_clip("wave", 1, 0, room=room, **options)):
+            np.testing.assert_array_equal(cv2.imread(str(folder / f"rgb/{index:06}.png")), picture)
+    here, there = (cv2.imread(str(tmp_path / f"{room}/wave/drawn01_000/rgb/000000.png")) for room in (0, 3))
+    assert np.abs(here.astype(float) - there).mean() > 2
+
+
 def test_the_camera_acts_in_turn() -> None:
     with DrawnCamera(1, ("walk", "wave"), seconds=0.5, size=SMALL, realtime=False, frames=24) as camera:
         frames, actions = zip(*((frame, camera.action) for frame in camera), strict=True)
@@ -225,6 +235,7 @@ def test_actions_run_into_each_other() -> None:
         ({"action": "walk", "fps": 0}, "fps=0"),
         ({"action": "walk", "size": (16, 16)}, "size 16×16 is too small"),
         ({"action": "walk", "person": -1}, "person -1"),
+        ({"action": "walk", "room": -1}, "room -1"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(options: dict, said: str) -> None:
