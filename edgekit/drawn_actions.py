@@ -13,8 +13,7 @@ open_source.act("jump")
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.camera.pace import Pace
-from edgekit.camera.source import Source
+from edgekit.camera.painted import Painted
 from edgekit.drawn_figure import View, body_of, draw_person
 from edgekit.drawn_moves import MOVES, Pose, Style, blend
 from edgekit.drawn_rooms import Room
 from edgekit.errors import InputError
-from edgekit.results import Frame
 
 #: What the prepared set shows, and one more to add to it.
 ACTIONS = ("jump", "push", "squat", "walk", "wave")
@@ -168,7 +165,7 @@ def write_drawn_set(
     return written
 
 
-class DrawnCamera(Source):
+class DrawnCamera(Painted):
     """A person who acts before a camera, without end: one action after the other, or what `act` asks for.
 
     Args:
@@ -211,12 +208,11 @@ class DrawnCamera(Source):
         self._styles = {action: _style(person, take, action) for action in (*actions, "stand")}
         self._person, self._take, self._turns, self._seconds = person, take, tuple(actions), seconds
         self._scene = _Scene(person, take, len(MOVES), size, room)
-        self.size, self.fps, self.length, self.live = size, float(fps), frames, realtime
+        super().__init__(size, fps, frames, realtime)
         self.how = f"drawn {size[0]}×{size[1]}, person {person}, at {fps:g} FPS"
         self.act(asked)
         self.action = self._before = asked or actions[0]
         self._since = 0.0
-        self._pace = Pace()
 
     def act(self, action: str | None) -> None:
         """Do this from the next frame on, until asked for something else; None: in turn again."""
@@ -234,19 +230,9 @@ class DrawnCamera(Source):
             return now
         return blend(MOVES[self._before](self._styles[self._before], t), now, share)
 
-    def __iter__(self) -> Iterator[Frame]:
-        index = 0
-        while self.length is None or index < self.length:
-            t = index / (self.fps or 1.0)
-            if self._pace.stopped or (self.live and not self._pace.wait(t)):
-                return
-            now = time.monotonic()
-            yield Frame(self._scene.picture(self._pose(t), t), index, now if self.live else t, self.spec, now)
-            index += 1
-
-    def close(self) -> None:
-        """End the iteration, wherever it is."""
-        self._pace.stop()
+    def paint(self, index: int, t: float) -> NDArray[np.uint8]:
+        """The person `t` seconds after the first frame."""
+        return self._scene.picture(self._pose(t), t)
 
 
 class DrawnActor:

@@ -9,9 +9,8 @@ this is (`read_number`), and how long a picture took from here to a camera that 
 from __future__ import annotations
 
 import math
-import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -19,10 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.camera.pace import Pace
-from edgekit.camera.source import Source
+from edgekit.camera.painted import Painted
 from edgekit.errors import InputError
-from edgekit.results import Frame
 
 Box = tuple[float, float, float, float]
 
@@ -161,7 +158,7 @@ def _changes(levels: Sequence[tuple[float, float]]) -> list[tuple[float, bool]]:
     return [(t, now) for (_, before), (t, now) in pairwise(lit) if now != before]
 
 
-class Synthetic(Source):
+class Synthetic(Painted):
     """The pattern as a source. In real time it is live, as a camera is; otherwise as fast as it is asked.
 
     Args:
@@ -189,30 +186,14 @@ class Synthetic(Source):
             raise InputError(f"size {width}×{height} is too small; from {SMALLEST[0]}×{SMALLEST[1]} on.")
         if not 0 < fps <= 1000:
             raise InputError(f"fps={fps} cannot be; give a rate above 0, up to 1000.")
-        if frames is not None and frames < 1:
-            raise InputError(f"frames={frames} cannot be; give 1 or more, or None to go on.")
-        self.size = (int(width), int(height))
-        self.fps = float(fps)
-        self.length = frames
-        self.live = realtime
+        super().__init__(size, fps, frames, realtime)
         pace = f"at {fps:g} FPS" if realtime else "as fast as asked"
         self.how = f"painted {width}×{height} {pace}"
-        self._pace = Pace()
 
     def position(self, index: int) -> tuple[float, float]:
         """Centre (x, y) of the disc in pixels in frame `index`."""
         return position(index, self.size)
 
-    def __iter__(self) -> Iterator[Frame]:
-        index = 0
-        while self.length is None or index < self.length:
-            t = index / (self.fps or 1.0)
-            if self._pace.stopped or (self.live and not self._pace.wait(t)):
-                return
-            now = time.monotonic()
-            yield Frame(paint(index, self.size), index, now if self.live else t, self.spec, now)
-            index += 1
-
-    def close(self) -> None:
-        """End the iteration, wherever it is."""
-        self._pace.stop()
+    def paint(self, index: int, t: float) -> NDArray[np.uint8]:
+        """Frame `index`; `t` plays no part."""
+        return paint(index, self.size)
