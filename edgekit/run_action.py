@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError
 from edgekit.results import Actions, Frame, Result
-from edgekit.run_cli import MODEL, _common, _count, _run, _share
+from edgekit.run_cli import MODEL, _common, _count, _run
 from edgekit.run_each import folder_videos, named, run_each
-from edgekit.run_track import TRACKERS
+from edgekit.run_windowed import add_windowed, windowed_settings
 from edgekit.sinks import open_for_writing
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def add_action(tasks: Any) -> None:
     parser.add_argument(
         "--labels", metavar="FILE|A,B,C", help="names of the classes (default: the model's, or class0 …)"
     )
-    parser.add_argument(
-        "--stride", type=_count, metavar="N", help="frames from one window to the next (the model's, 1)"
-    )
+    add_windowed(parser, stride=1)
     parser.add_argument(
         "--sample-rate", type=_count, metavar="N", help="a window has every N-th frame (the model's, 1)"
     )
@@ -64,30 +62,15 @@ def add_action(tasks: Any) -> None:
         default=None,
         help="look at each tracked person, not at the whole picture (default: as the model notes)",
     )
-    parser.add_argument("--detector", default="edgekit-person", help="what finds the people: any YOLO")
-    parser.add_argument("--tracker", choices=TRACKERS, default="bytetrack", help="default: bytetrack")
-    parser.add_argument("--threshold", type=_share, help="lowest probability shown (the model's, 0.3)")
-    parser.add_argument(
-        "--cold",
-        choices=("wait", "pad"),
-        default="wait",
-        help="before the first window is full: say nothing, or repeat the first frame (default: wait)",
-    )
     parser.add_argument(
         "--smooth", action="store_true", help="average the probabilities over time (default: no)"
-    )
-    parser.add_argument(
-        "--wait",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="hold the picture until the network is done (default: for files, not for live sources)",
     )
     parser.set_defaults(run=run_action)
 
 
 def run_action(args: argparse.Namespace) -> int:
     """Run ActionRecognitionNet over a source, or over each video of a folder; returns the exit code."""
-    many = named(folder_videos(args.source)) or clip_folders(args.source)
+    many = named(folder_videos(args.source)) or picture_folders(args.source)
     opened: list[ActionRecognition] = []
 
     def make() -> ActionRecognition:
@@ -128,17 +111,12 @@ def open_asked(args: argparse.Namespace) -> ActionRecognition:
         args.precision,
         args.backend,
         people=args.people,
-        detector=args.detector,
-        tracker=args.tracker,
         names=read_labels(args.labels) if args.labels is not None else None,
-        stride=args.stride,
         sample_rate=args.sample_rate,
         center_crop=args.center_crop,
         smaller_edge=args.smaller_edge,
-        threshold=args.threshold,
-        cold=args.cold,
         smooth=args.smooth,
-        wait=args.wait,
+        **windowed_settings(args),
     )
     stream = next(iter(task.net.streams.values()))
     if args.input_2d and not stream.flat:
@@ -147,7 +125,7 @@ def open_asked(args: argparse.Namespace) -> ActionRecognition:
     return task
 
 
-def clip_folders(source: str) -> dict[str, Path]:
+def picture_folders(source: str) -> dict[str, Path]:
     """The folders of pictures that `source` is or holds, each under its path in it; {} for another source.
 
     A folder whose `rgb` holds pictures stands for that one, as TAO's video_1; `u` and `v` are not looked at.

@@ -13,7 +13,7 @@ from window_nets import NAMES, window_net
 
 from edgekit.cli import main
 from edgekit.results import Actions, Frame
-from edgekit.run_action import WindowLines, clip_folders, spell_frames, window_lines
+from edgekit.run_action import WindowLines, picture_folders, spell_frames, window_lines
 from edgekit.sinks import read_lines
 
 QUIET = ("--no-video", "--sampler", "none", "--backend", "onnxruntime-cpu")
@@ -76,7 +76,7 @@ def test_a_folder_of_folders_is_done_one_after_the_other_and_what_fails_is_named
         pictures(root / action / "video_1" / "u", 4)
     pictures(root / "run" / "video_2" / "rgb", 2)
     (pictures(root / "walk" / "broken", 1) / "000000.png").write_bytes(b"no picture")
-    assert list(clip_folders(str(root))) == ["run/video_1", "run/video_2", "walk/broken", "walk/video_1"]
+    assert list(picture_folders(str(root))) == ["run/video_1", "run/video_2", "walk/broken", "walk/video_1"]
     assert main(["run", "action", "--model", model, "--source", str(root), "--out", str(out), *QUIET]) == 1
     told = capsys.readouterr()
     assert "1 of 4 videos failed: broken" in told.err
@@ -88,9 +88,9 @@ def test_a_folder_of_folders_is_done_one_after_the_other_and_what_fails_is_named
         "walk/video_1": 2,
     }
     assert text["run/video_2"].startswith("[0,1,0,1] : ")
-    assert clip_folders(str(root / "run" / "video_1")) == {"": root / "run" / "video_1" / "rgb"}
-    assert list(clip_folders(str(root / "run"))) == ["video_1", "video_2"]  # neither rgb nor u for itself
-    assert clip_folders("sample") == {}
+    assert picture_folders(str(root / "run" / "video_1")) == {"": root / "run" / "video_1" / "rgb"}
+    assert list(picture_folders(str(root / "run"))) == ["video_1", "video_2"]  # neither rgb nor u for itself
+    assert picture_folders("sample") == {}
 
 
 def test_the_people_of_the_sample_clip_get_lines_of_their_own(model: str, tmp_path: Path) -> None:
@@ -123,6 +123,8 @@ def test_a_2d_model_is_known_by_its_input_and_a_short_video_is_told_of(
         (["--labels", "none.txt"], "none.txt cannot be read"),
         (["--source", "nothing-there"], "nothing-there is not there"),
         (["--model", "none.onnx"], "none.onnx"),
+        (["--appearance", "x.onnx"], "--appearance is of --tracker deepsort"),
+        (["--people", "--tracker", "deepsort", "--appearance", "x.onnx"], "x.onnx"),
     ],
 )
 def test_what_does_not_fit_ends_with_2(
