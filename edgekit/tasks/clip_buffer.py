@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,12 +74,12 @@ def fit_within(source: Size, size: Size) -> Fit:
     return Fit(source, content, size, scale)
 
 
-class ClipBuffer:
-    """A ring of the last `span` frames as the network sees them; its memory does not grow.
+class Frames:
+    """The last `span` frames of a video: which of them a window has, and how they are scaled.
 
-    A frame is scaled and normalised when it comes, never again, however many windows it is in. Frames that
-    a live source drops are not there: the window then covers a longer time. Frames of another size begin
-    the ring anew (`add` says so).
+    Frames that a live source drops are not there: the window then covers a longer time. Frames of another
+    size begin the ring anew (`add` says so). Where the frames are is told by the class that builds on this
+    one: `make` makes room for a size, `keep` takes a frame.
 
     Args:
         span: frames of the video that a window covers.
@@ -92,6 +93,8 @@ class ClipBuffer:
     Attributes:
         middle: number, in the window, of the frame whose boxes go with it (`span // 2`, as upstream).
         fast_frames, slow_frames: numbers, in the window, of the frames that the two paths see.
+        every: the slow path's places among those of the fast one.
+        tables: for R, G and B the normalised value of every byte, float32 [256].
         count: frames since the last reset.
         fit: how the present source is scaled, None before its first frame.
 
@@ -119,14 +122,12 @@ class ClipBuffer:
             raise InputError(f"short_side={short_side} leaves no features; give 16 pixels or more.")
         self.span, self.middle, self.pad = span, span // 2, pad
         self.fast_frames = evenly(span, frames)
-        self._every = evenly(frames, frames // alpha)
-        self.slow_frames = self.fast_frames[self._every]
+        self.every = evenly(frames, frames // alpha)
+        self.slow_frames = self.fast_frames[self.every]
         self.count = 0
         self.fit: Fit | None = None
         self._short_side, self._size = short_side, size
-        self._tables = _tables(mean, std)
-        self._ring = np.zeros((3, 0, 0, 0), np.float32)
-        self._fast = self._slow = np.zeros((1, 3, 0, 0, 0), np.float32)
+        self.tables = _tables(mean, std)
 
     @property
     def ready(self) -> bool:
@@ -137,21 +138,52 @@ class ClipBuffer:
         """Forget the frames, as before another video."""
         self.count = 0
 
+    @property
+    def first(self) -> int:
+        """Number of the window's first frame; below 0 the first one that came stands in for it.
+
+        Raises:
+            InputError: there is no window yet.
+        """
+        if not self.ready:
+            raise InputError(f"a window has {self.span} frames, and {self.count} have come so far.")
+        return self.count - self.span
+
     def add(self, image: NDArray[np.uint8]) -> bool:
-        """Scale, normalise and keep a frame, uint8 [H, W, 3] BGR; True where that began the ring anew."""
+        """Keep a frame, uint8 [H, W, 3] BGR; True where that began the ring anew."""
         anew = self.fit is None or self.fit.source != image.shape[:2]
         if anew:
-            self._open(image.shape[:2])  # type: ignore[arg-type]
+            source, fixed = (image.shape[0], image.shape[1]), self._size
+            self.fit = (
+                fit_short_side(source, self._short_side) if fixed is None else fit_within(source, fixed)
+            )
+            self.count = 0
+            self.make(self.fit)
         assert self.fit is not None
-        height, width = self.fit.content
-        if image.shape[:2] != self.fit.content:
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-        place = self.count % self.span
-        for channel, table in enumerate(self._tables):  # BGR in, RGB planes out
-            plane = self._ring[channel, place, :height, :width]
-            cv2.LUT(cv2.extractChannel(image, 2 - channel), table, dst=plane)
+        self.keep(image, self.fit, self.count % self.span)
         self.count += 1
         return anew
+
+    def make(self, fit: Fit) -> None:
+        """Make room for frames of another size."""
+        raise NotImplementedError
+
+    def keep(self, image: NDArray[np.uint8], fit: Fit, place: int) -> None:
+        """Scale a frame and put it into the ring."""
+        raise NotImplementedError
+
+
+class ClipBuffer(Frames):
+    """A ring of the last `span` frames as the network sees them; its memory does not grow.
+
+    A frame is scaled and normalised when it comes, never again, however many windows it is in. Arguments,
+    attributes and errors are those of `Frames`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._ring = np.zeros((3, 0, 0, 0), np.float32)
+        self._fast = self._slow = np.zeros((1, 3, 0, 0, 0), np.float32)
 
     def window(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The two inputs for the last `span` frames; the next call writes over them.
@@ -162,26 +194,30 @@ class ClipBuffer:
         Raises:
             InputError: there is no window yet.
         """
-        if not self.ready:
-            raise InputError(f"a window has {self.span} frames, and {self.count} have come so far.")
-        numbers = np.maximum(self.fast_frames + self.count - self.span, 0) % self.span
+        numbers = np.maximum(self.fast_frames + self.first, 0) % self.span
         # mode="clip" lets take write where it shall; the default goes through a copy
         np.take(self._ring, numbers, axis=1, out=self._fast[0], mode="clip")
-        np.take(self._fast[0], self._every, axis=1, out=self._slow[0], mode="clip")
+        np.take(self._fast[0], self.every, axis=1, out=self._slow[0], mode="clip")
         return self._slow, self._fast
 
-    def _open(self, source: Size) -> None:
-        fixed = self._size
-        self.fit = fit_short_side(source, self._short_side) if fixed is None else fit_within(source, fixed)
-        self.count = 0
-        canvas = self.fit.canvas
-        frames, few = len(self.fast_frames), len(self._every)
-        if self._ring.shape[2:] != canvas:
-            self._ring = np.zeros((3, self.span, *canvas), np.float32)
-            self._fast = np.zeros((1, 3, frames, *canvas), np.float32)
-            self._slow = np.zeros((1, 3, few, *canvas), np.float32)
+    def make(self, fit: Fit) -> None:
+        """See `Frames`."""
+        frames, few = len(self.fast_frames), len(self.every)
+        if self._ring.shape[2:] != fit.canvas:
+            self._ring = np.zeros((3, self.span, *fit.canvas), np.float32)
+            self._fast = np.zeros((1, 3, frames, *fit.canvas), np.float32)
+            self._slow = np.zeros((1, 3, few, *fit.canvas), np.float32)
         else:
             self._ring[...] = 0  # another content's edge may lie elsewhere
+
+    def keep(self, image: NDArray[np.uint8], fit: Fit, place: int) -> None:
+        """See `Frames`."""
+        height, width = fit.content
+        if image.shape[:2] != fit.content:
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        for channel, table in enumerate(self.tables):  # BGR in, RGB planes out
+            plane = self._ring[channel, place, :height, :width]
+            cv2.LUT(cv2.extractChannel(image, 2 - channel), table, dst=plane)
 
 
 def _tables(mean: float | tuple[float, ...], std: float | tuple[float, ...]) -> list[NDArray[np.float32]]:

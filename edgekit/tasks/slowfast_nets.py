@@ -99,6 +99,7 @@ class Net:
     Attributes:
         engine: the one that does most of the work.
         slow, fast: the inputs.
+        scores: name of the output with them, which is the last engine's.
         classes: scores a row, or None where the file does not say.
         people: it looks at boxes; else at the whole picture.
         parts: seconds of the last call: "body", "roi", "head".
@@ -109,7 +110,7 @@ class Net:
     def __init__(self, engine: Engine, *others: Engine) -> None:
         self.engine, self._engines = engine, (engine, *others)
         self.slow, self.fast = (_pick(engine.inputs, word, 5) for word in ("slow", "fast"))
-        self.classes: int | None = None
+        self.scores, self.classes = _scores(self._engines[-1])
         self.parts = {"body": 0.0, "roi": 0.0, "head": 0.0}
 
     @property
@@ -133,19 +134,24 @@ class Net:
 
 
 class Split(Net):
-    """Body and head as two networks, RoIAlign between them: any number of people, and none at no cost."""
+    """Body and head as two networks, RoIAlign between them: any number of people, and none at no cost.
+
+    Attributes:
+        head: its engine.
+        features: names of the body's outputs, slow and fast; rois: the head's inputs.
+        cells, aligned: of RoIAlign.
+    """
 
     def __init__(self, body: Engine, head: Engine) -> None:
         super().__init__(body, head)
         self.head = head
-        self._features = [_pick(body.outputs, word, 4).name for word in ("slow", "fast")]
-        self._rois = [_pick(head.inputs, word, 4) for word in ("slow", "fast")]
-        self._cells = self._rois[0].shape[2] or CELLS
-        self._aligned = {**head.metadata, **body.metadata}.get("aligned", "false") == "true"
-        self._scores, self.classes = _scores(head)
+        self.features = [_pick(body.outputs, word, 4).name for word in ("slow", "fast")]
+        self.rois = [_pick(head.inputs, word, 4) for word in ("slow", "fast")]
+        self.cells = self.rois[0].shape[2] or CELLS
+        self.aligned = {**head.metadata, **body.metadata}.get("aligned", "false") == "true"
         channels = [
             (_pick(body.outputs, w, 4).shape[1], r.shape[1])
-            for w, r in zip(("slow", "fast"), self._rois, strict=True)
+            for w, r in zip(("slow", "fast"), self.rois, strict=True)
         ]
         if any(None not in pair and pair[0] != pair[1] for pair in channels):
             raise InputError(f"body and head do not belong together: {channels} channels (slow, fast).")
@@ -161,40 +167,43 @@ class Split(Net):
             spec.name: roi_align(
                 features[name],
                 boxes,
-                output_size=self._cells,
+                output_size=self.cells,
                 spatial_scale=1 / FEATURE_STRIDE,
-                aligned=self._aligned,
+                aligned=self.aligned,
             )
-            for spec, name in zip(self._rois, self._features, strict=True)
+            for spec, name in zip(self.rois, self.features, strict=True)
         }
         cut = time.perf_counter()
-        scores = _by_rows(lambda feeds: self.head(feeds)[self._scores], rois, self._rois[0])
+        scores = _by_rows(lambda feeds: self.head(feeds)[self.scores], rois, self.rois[0])
         done = time.perf_counter()
         self.parts = {"body": seen - start, "roi": cut - seen, "head": done - cut}
         return scores
 
 
 class Whole(Net):
-    """One graph from pictures and boxes to scores, RoIAlign inside (as its operator, or as GridSample)."""
+    """One graph from pictures and boxes to scores, RoIAlign inside (as its operator, or as GridSample).
+
+    Attributes:
+        boxes: the input.
+    """
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         flat = [spec for spec in engine.inputs if len(spec.shape) == 2]
         if len(flat) != 1 or flat[0].shape[1] not in (4, 5, None):
             raise InputError(f"the network has {_listed(engine.inputs)}; a SlowFast has {FORMS}.")
-        self._boxes = flat[0]
-        self._scores, self.classes = _scores(engine)
+        self.boxes = flat[0]
 
     def __call__(
         self, slow: NDArray[np.float32], fast: NDArray[np.float32], boxes: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """See `Net`."""
         start = time.perf_counter()
-        if self._boxes.shape[1] == 5:  # with the number of the picture in the batch before each box
+        if self.boxes.shape[1] == 5:  # with the number of the picture in the batch before each box
             boxes = np.concatenate([np.zeros((len(boxes), 1), np.float32), boxes], axis=1)
         clip = {self.slow.name: slow, self.fast.name: fast}
         scores = _by_rows(
-            lambda feeds: self.engine({**clip, **feeds})[self._scores], {self._boxes.name: boxes}, self._boxes
+            lambda feeds: self.engine({**clip, **feeds})[self.scores], {self.boxes.name: boxes}, self.boxes
         )
         self.parts = {"body": time.perf_counter() - start, "roi": 0.0, "head": 0.0}
         return scores
@@ -205,16 +214,12 @@ class Clip(Net):
 
     people = False
 
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self._scores, self.classes = _scores(engine)
-
     def __call__(
         self, slow: NDArray[np.float32], fast: NDArray[np.float32], boxes: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """See `Net`; the boxes are not looked at, and there is one row."""
         start = time.perf_counter()
-        scores = np.array(self.engine({self.slow.name: slow, self.fast.name: fast})[self._scores], np.float32)
+        scores = np.array(self.engine({self.slow.name: slow, self.fast.name: fast})[self.scores], np.float32)
         self.parts = {"body": time.perf_counter() - start, "roi": 0.0, "head": 0.0}
         return scores[:1]
 
