@@ -11,7 +11,8 @@ A sample's key is the clip's running number, "0000000"; its fields, members KEY.
     000000.u.jpg …           the flow, where the clip has one
     000000.v.jpg …
 
-Written by the webdataset library (the extra [train]). The same set and settings give the same bytes.
+Written by the webdataset library (the extra [train]); what is in them is told without it. The same set and
+settings give the same bytes.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -142,3 +144,75 @@ def _as_jpeg(path: Path, data: bytes, quality: int) -> bytes:
     if not good:
         raise EdgekitError(f"{path} cannot be written as JPEG.")
     return coded.tobytes()
+
+
+class Shards(NamedTuple):
+    """A set of shards.
+
+    Attributes:
+        files: their paths.
+        clips: in each.
+        classes: class → clips.
+    """
+
+    files: tuple[Path, ...]
+    clips: tuple[int, ...]
+    classes: dict[str, int]
+
+
+def is_shards(root: Path | str | None) -> bool:
+    """Whether a set is shards: a .tar file, or a folder with shards.json or with .tar files."""
+    if not root:
+        return False
+    path = Path(root)
+    if path.is_dir():
+        return (path / INDEX).is_file() or any(path.glob("*.tar"))
+    return path.suffix == ".tar"
+
+
+def read_shards(root: Path | str) -> Shards:
+    """What there is in the shards of a folder, by its shards.json; without one they are gone through.
+
+    Raises:
+        InputError: a shard, or shards.json, is missing, damaged or empty.
+    """
+    path = Path(root)
+    if path.suffix == ".tar" or not (path / INDEX).is_file():
+        return scanned([path] if path.suffix == ".tar" else sorted(path.glob("*.tar")), path)
+    index_file = path / INDEX
+    try:
+        index = json.loads(index_file.read_text(encoding="utf-8"))
+        names = sorted(index["files"])
+        sizes = tuple(int(index["files"][name]) for name in names)
+        classes = {str(name): int(n) for name, n in index["classes"].items()}
+    except OSError as error:
+        raise InputError(f"{index_file} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{index_file} is no list of shards ({error!r}); write the shards again.") from error
+    files = tuple(path / name for name in names)
+    if absent := [file.name for file in files if not file.is_file()]:
+        raise InputError(f"{index_file} names {', '.join(absent[:4])}, which is missing.")
+    if not sum(sizes):
+        raise InputError(f"{index_file} names no clip; write the shards again.")
+    return Shards(files, sizes, classes)
+
+
+def scanned(files: Sequence[Path], root: Path) -> Shards:
+    """The same by the members of the shards."""
+    sizes, classes = [], Counter[str]()
+    for file in files:
+        labels = []
+        try:
+            with tarfile.open(file) as tar:
+                for member in tar:
+                    if member.isfile() and Path(member.name).name.partition(".")[2] == "json":
+                        content = tar.extractfile(member)
+                        assert content is not None
+                        labels.append(str(json.load(content)["label"]))
+        except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{file} is no shard of clips ({error!r}); write it again.") from error
+        sizes.append(len(labels))
+        classes.update(labels)
+    if not sum(sizes):
+        raise InputError(f"{root} holds no clip; write shards with `edgekit prepare actions --shards`.")
+    return Shards(tuple(files), tuple(sizes), dict(classes))

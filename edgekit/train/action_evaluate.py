@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 from edgekit.files import atomic_write
 from edgekit.plots_confusion import save_confusion
+from edgekit.prepare.action_shards import is_shards, read_shards
 from edgekit.train.action_data import ScoredClips, loader, read_clips, told_plainly
 from edgekit.train.action_module import inputs_of
-from edgekit.train.action_stream import Stream, is_shards, read_shards
+from edgekit.train.action_stream import Stream
 from edgekit.train.action_weights import load_actions
 
 if TYPE_CHECKING:

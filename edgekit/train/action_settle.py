@@ -77,11 +77,10 @@ def labels_of(folder: Path | str) -> dict[str, int]:
         InputError: there is no such folder, or it has no class.
     """
     from edgekit.prepare.action_folders import class_folders
+    from edgekit.prepare.action_shards import is_shards, read_shards
 
     root = Path(folder).expanduser()
-    if root.suffix == ".tar" or any(root.glob("*.tar")):
-        from edgekit.train.action_stream import read_shards
-
+    if is_shards(root):
         found = sorted(read_shards(root).classes)
     else:
         found = [folder.name for folder in class_folders(root)]

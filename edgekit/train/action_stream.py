@@ -14,97 +14,24 @@ from __future__ import annotations
 import json
 import random
 import tarfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
 from edgekit.errors import InputError, MissingError
+from edgekit.prepare.action_shards import Shards
 from edgekit.train.action_data import Loader, start_worker
 from edgekit.train.action_reader import Reader, Window, label_map, wanted
 
 if TYPE_CHECKING:
     from edgekit.train.action_spec import Spec
 
-INDEX = "shards.json"
 MIXED = 64  # windows that a worker keeps, encoded, to mix: some 150 MB of 16 PNGs each
-
-
-class Shards(NamedTuple):
-    """A set of shards.
-
-    Attributes:
-        files: their paths.
-        clips: in each.
-        classes: class → clips.
-    """
-
-    files: tuple[Path, ...]
-    clips: tuple[int, ...]
-    classes: dict[str, int]
-
-
-def is_shards(root: Path | str | None) -> bool:
-    """Whether a set is shards: a .tar file, or a folder with shards.json or with .tar files."""
-    if not root:
-        return False
-    path = Path(root)
-    if path.is_dir():
-        return (path / INDEX).is_file() or any(path.glob("*.tar"))
-    return path.suffix == ".tar"
-
-
-def read_shards(root: Path | str) -> Shards:
-    """What there is in the shards of a folder, by its shards.json; without one they are gone through.
-
-    Raises:
-        InputError: a shard, or shards.json, is missing, damaged or empty.
-    """
-    path = Path(root)
-    if path.suffix == ".tar" or not (path / INDEX).is_file():
-        return scanned([path] if path.suffix == ".tar" else sorted(path.glob("*.tar")), path)
-    index_file = path / INDEX
-    try:
-        index = json.loads(index_file.read_text(encoding="utf-8"))
-        names = sorted(index["files"])
-        sizes = tuple(int(index["files"][name]) for name in names)
-        classes = {str(name): int(n) for name, n in index["classes"].items()}
-    except OSError as error:
-        raise InputError(f"{index_file} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{index_file} is no list of shards ({error!r}); write the shards again.") from error
-    files = tuple(path / name for name in names)
-    if absent := [file.name for file in files if not file.is_file()]:
-        raise InputError(f"{index_file} names {', '.join(absent[:4])}, which is missing.")
-    if not sum(sizes):
-        raise InputError(f"{index_file} names no clip; write the shards again.")
-    return Shards(files, sizes, classes)
-
-
-def scanned(files: Sequence[Path], root: Path) -> Shards:
-    """The same by the members of the shards."""
-    sizes, classes = [], Counter[str]()
-    for file in files:
-        labels = []
-        try:
-            with tarfile.open(file) as tar:
-                for member in tar:
-                    if member.isfile() and Path(member.name).name.partition(".")[2] == "json":
-                        content = tar.extractfile(member)
-                        assert content is not None
-                        labels.append(str(json.load(content)["label"]))
-        except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{file} is no shard of clips ({error!r}); write it again.") from error
-        sizes.append(len(labels))
-        classes.update(labels)
-    if not sum(sizes):
-        raise InputError(f"{root} holds no clip; write shards with `edgekit prepare actions --shards`.")
-    return Shards(tuple(files), tuple(sizes), dict(classes))
 
 
 class Stream(IterableDataset):

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from edgekit.errors import InputError
 from edgekit.files import atomic_write
+from edgekit.prepare.action_shards import is_shards, read_shards
 from edgekit.train.action_data import (
     Order,
     ScoredClips,
@@ -28,7 +29,7 @@ from edgekit.train.action_history import described, write_curves, write_metrics
 from edgekit.train.action_module import ActionModule
 from edgekit.train.action_network import network_of
 from edgekit.train.action_spec import Spec, write_spec
-from edgekit.train.action_stream import Stream, StreamLoader, is_shards, read_shards
+from edgekit.train.action_stream import Stream, StreamLoader
 from edgekit.train.loop import load_checkpoint
 from edgekit.train.run import Clock, quiet_trainer, trainer_rank
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tarfile
 from collections import Counter
@@ -16,7 +17,7 @@ import pytest
 from edgekit.cli import main
 from edgekit.errors import EdgekitError, InputError, MissingError
 from edgekit.prepare.action_folders import ActionClip, read_actions, write_clip
-from edgekit.prepare.action_shards import mixed, write_shards
+from edgekit.prepare.action_shards import is_shards, mixed, read_shards, write_shards
 
 FLOW = lambda one, other: np.zeros((*one.shape[:2], 2), np.float32)  # noqa: E731
 
@@ -163,3 +164,45 @@ def test_webdataset_reads_what_was_written(tmp_path: Path) -> None:
         fields = {key for key in sample if not key.startswith("__")}
         flows = {f"000000.{kind}.jpg" for kind in "uv"} if note["label"] == "wave" else set()
         assert fields == {"json", "000000.rgb.png", "000001.rgb.png"} | flows
+
+
+@pytest.mark.train
+def test_what_is_in_shards_is_told_with_their_list_and_without_it(tmp_path: Path) -> None:
+    folder = write_shards(make(tmp_path / "set", {"sit": 6, "wave": 6}), tmp_path / "shards", per_shard=5)
+    listed = read_shards(folder)
+    assert listed.files == tuple(folder / f"shard-{n:06d}.tar" for n in range(3))
+    assert (listed.clips, listed.classes) == ((5, 5, 2), {"sit": 6, "wave": 6})
+    (folder / "shards.json").unlink()
+    assert read_shards(folder) == listed
+    assert read_shards(folder / "shard-000002.tar").clips == (2,)
+    assert is_shards(folder)
+    assert is_shards(str(folder / "shard-000002.tar"))
+    assert not any(is_shards(root) for root in (None, "", tmp_path / "set", tmp_path / "none"))
+
+
+def test_one_sentence_for_shards_that_cannot_be_read(tmp_path: Path) -> None:
+    index, tar = tmp_path / "shards.json", tmp_path / "shard-000000.tar"
+    for text, words in (
+        (
+            '{"classes": {"sit": 2}, "files": {"shard-000000.tar": 2}}',
+            "names shard-000000.tar, which is missing",
+        ),
+        ('{"classes": {}, "files": {}}', "names no clip"),
+        ("[]", "is no list of shards"),
+    ):
+        index.write_text(text)
+        assert is_shards(tmp_path)
+        with pytest.raises(InputError, match=words):
+            read_shards(tmp_path)
+    index.unlink()
+    tar.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"shard-000000.tar is no shard of clips"):
+        read_shards(tar)
+    tarfile.open(tar, "w").close()
+    with pytest.raises(InputError, match="holds no clip"):
+        read_shards(tmp_path)
+
+
+def test_shards_are_read_without_torch() -> None:
+    code = "import sys; from edgekit.prepare import action_shards; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

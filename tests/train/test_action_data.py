@@ -20,7 +20,7 @@ from actions_made import CLASSES, spec_of, with_label_map  # noqa: E402
 
 from edgekit.errors import InputError  # noqa: E402
 from edgekit.prepare.action_folders import encoded, read_actions  # noqa: E402
-from edgekit.prepare.action_shards import write_shards  # noqa: E402
+from edgekit.prepare.action_shards import read_shards, write_shards  # noqa: E402
 from edgekit.train.action_data import (  # noqa: E402
     Order,
     ScoredClips,
@@ -31,7 +31,7 @@ from edgekit.train.action_data import (  # noqa: E402
     told_plainly,
 )
 from edgekit.train.action_reader import Wanted  # noqa: E402
-from edgekit.train.action_stream import Stream, StreamLoader, read_shards  # noqa: E402
+from edgekit.train.action_stream import Stream, StreamLoader  # noqa: E402
 from edgekit.train.actions import training_loader  # noqa: E402
 
 PLAIN = {"dataset__augmentation_config__train_crop_type": "no_crop", "dataset__output_shape": [16, 16]}
@@ -265,11 +265,6 @@ def test_unequal_shards_give_processes_equal_batches(sharded: tuple[Path, Path],
         stream = StreamLoader(Stream(read_shards(shards), spec, rank=rank, ranks=2), spec)
         counts.append([len(batch["label"]) for batch in stream])
     assert counts == [[2, 2, 2], [2, 2, 2]]
-    (shards / "shards.json").unlink()
-    gone_through = read_shards(shards)
-    assert gone_through.clips == (5, 5, 2)
-    assert gone_through.classes == {"left": 6, "right": 6}
-    assert read_shards(shards / "shard-000002.tar").clips == (2,)
 
 
 @pytest.mark.parametrize(
@@ -315,15 +310,6 @@ def test_one_sentence_for_what_is_wrong_with_shards(sharded: tuple[Path, Path], 
     tar.write_bytes(tar.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"shard-000001.tar is damaged \(unexpected end of data"):
         list(Stream(read_shards(shards), spec))
-    tar.unlink()
-    with pytest.raises(InputError, match=r"names shard-000001.tar, which is missing"):
-        read_shards(shards)
-    (shards / "shards.json").write_text("[]")
-    with pytest.raises(InputError, match="is no list of shards"):
-        read_shards(shards)
-    (tmp_path / "other.tar").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"other.tar is no shard of clips"):
-        read_shards(tmp_path / "other.tar")
 
 
 def test_flow_of_another_size_is_cut_alike(tmp_path: Path) -> None:

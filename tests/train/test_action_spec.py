@@ -349,12 +349,15 @@ def test_classes_of_the_folder(tmp_path: Path) -> None:
 
 
 def test_classes_of_shards(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="PyTorch is not installed")
     index = {"samples": 3, "classes": {"wave": 2, "jump": 1}, "files": {"shard-000000.tar": 3}}
     (tmp_path / "shards.json").write_text(json.dumps(index))
     (tmp_path / "shard-000000.tar").write_bytes(b"")
     spec = read_spec(None, [f"dataset.train_dataset_dir={tmp_path}"])
     assert spec.dataset.label_map == {"jump": 0, "wave": 1}
+    for shard in tmp_path.glob("*.tar"):  # the list is there, what it lists is not
+        shard.unlink()
+    with pytest.raises(InputError, match="which is missing"):
+        read_spec(None, [f"dataset.train_dataset_dir={tmp_path}"])
 
 
 def test_tao_6_and_5(tmp_path: Path) -> None:
