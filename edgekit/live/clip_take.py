@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,11 +9,11 @@ from dataclasses import dataclass
 from queue import Empty, Queue
 from threading import Lock
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError, InputError
+from edgekit.ops.resize import resize_short
 
 #: Seconds that a camera may take to give its first picture (a stream needs some), and any later one.
 OPEN_S, STALL_S = 30.0, 5.0
@@ -210,11 +209,5 @@ class Take:
 
 
 def shrunk(image: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
-    """The picture with a shorter side of `size` pixels at most."""
-    height, width = image.shape[:2]
-    if size is None or min(height, width) <= size:
-        return image
-    scale = size / min(height, width)
-    to = math.ceil(width * scale - 0.5), math.ceil(height * scale - 0.5)
-    small: NDArray[np.uint8] = cv2.resize(image, to, interpolation=cv2.INTER_AREA)
-    return small
+    """The picture with a shorter side of `size` pixels at most, as training would make it smaller."""
+    return image if size is None or min(image.shape[:2]) <= size else resize_short(image, size)

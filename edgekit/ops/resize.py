@@ -38,15 +38,19 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return np.asarray(small)
 
 
-def resize_short(image: NDArray[np.uint8], edge: int) -> NDArray[np.uint8]:
-    """Resize so that the short side has `edge` pixels, the long one cut to whole pixels.
+def short_size(height: int, width: int, edge: int) -> tuple[int, int]:
+    """(height, width) of a picture once its short side has `edge` pixels, the long one cut to whole pixels.
 
     As torchvision's `Resize(edge)`: 1280×720 with 256 becomes 455×256.
     """
+    other = int(edge * max(height, width) / min(height, width))
+    return (edge, other) if height <= width else (other, edge)
+
+
+def resize_short(image: NDArray[np.uint8], edge: int) -> NDArray[np.uint8]:
+    """Resize to `short_size`."""
     height, width = image.shape[:2]
-    low, high = min(height, width), max(height, width)
-    other = int(edge * high / low)
-    return resize(image, (edge, other) if height <= width else (other, edge))
+    return resize(image, short_size(height, width, edge))
 
 
 def crop_center(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

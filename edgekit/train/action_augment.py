@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekit.errors import InputError
-from edgekit.ops.resize import resize
+from edgekit.ops.resize import resize, short_size
 from edgekit.train.ava_augment import jitter_colour
 
 if TYPE_CHECKING:
@@ -72,13 +72,6 @@ class Cut:
         return np.stack([u, self.picture(v)], axis=-1)
 
 
-def shorter(height: int, width: int, edge: int) -> tuple[int, int]:
-    """Height and width of a picture once its short side is `edge`, as `ops.resize.resize_short`."""
-    if height <= width:
-        return edge, int(edge * width / height)
-    return int(edge * height / width), edge
-
-
 def training_cut(
     config: Augmentation, height: int, width: int, size: tuple[int, int], random: np.random.Generator
 ) -> Cut:
@@ -98,7 +91,7 @@ def training_cut(
     kind, edge = config.train_crop_type, config.crop_smaller_edge
     box, scaled = None, None
     if kind != "no_crop":
-        high, wide = scaled = shorter(height, width, edge)
+        high, wide = scaled = short_size(height, width, edge)
         if kind == "random_crop":
             room = high - size[0], wide - size[1]
             check_room(room, size, edge)
@@ -123,7 +116,7 @@ def scoring_cut(config: Augmentation, height: int, width: int, size: tuple[int, 
     if not config.val_center_crop:
         return Cut(None, None, size)
     edge = config.crop_smaller_edge
-    high, wide = scaled = shorter(height, width, edge)
+    high, wide = scaled = short_size(height, width, edge)
     room = high - size[0], wide - size[1]
     check_room(room, size, edge)
     return Cut(scaled, (round(room[1] / 2), round(room[0] / 2), size[1], size[0]), size)
