@@ -101,7 +101,7 @@ class _Rows:
     def __init__(
         self, shape: tuple[int, ...], size: Size, scale: float, batch: int | None, dtype: Any
     ) -> None:
-        self.size, self.scale, self.batch = size, scale, batch
+        self.size, self.scale, self.batch, self.dtype = size, scale, batch, np.dtype(dtype)
         self._buffer = np.zeros((batch or 0, *shape), dtype)
         self._filled = 0
         self._crop = np.empty((*size, 3), np.uint8)
@@ -127,14 +127,19 @@ class _Rows:
             raise InputError(f"{count} people do not fit a batch of {self.batch}.")
         if count > len(self._buffer):
             self._buffer = np.zeros((count, *self._buffer.shape[1:]), self._buffer.dtype)
-        centre, size = centre_and_size(xyxy, self.size[1] / self.size[0], self.scale)
-        for row, image, matrix in zip(self._buffer, images, self._matrices(centre, size), strict=False):
+        matrices, boxes = self.place(xyxy)
+        for row, image, matrix in zip(self._buffer, images, matrices, strict=False):
             cv2.warpAffine(image, matrix, self.size[::-1], self._crop, flags=cv2.INTER_LINEAR)
             self._fill(row)
         if self.batch is not None:
             self._buffer[count : self._filled] = 0
         self._filled = count
-        return self._buffer[: self.batch or count], boxes_of(centre, size)
+        return self._buffer[: self.batch or count], boxes
+
+    def place(self, xyxy: NDArray) -> tuple[list[NDArray[np.float64]], NDArray[np.float32]]:
+        """For each box [N, 4] the 2×3 matrix from source pixels into its crop, and float32 [N, 4]: as grown."""
+        centre, size = centre_and_size(xyxy, self.size[1] / self.size[0], self.scale)
+        return self._matrices(centre, size), boxes_of(centre, size)
 
     def _matrices(self, centre: NDArray, size: NDArray) -> list[NDArray[np.float64]]:
         """What takes source pixels into each crop."""
@@ -154,6 +159,10 @@ class Crops(_Rows):
         scale: what boxes are grown by.
         batch: rows of the tensor, for engines of fixed batch; None: as many as people.
         dtype: float32 or float16.
+
+    Attributes:
+        tables: [2, 3, 256] float32, or float16 as uint16 bits: what a byte of R, G and B becomes in a crop that
+            has a byte above 1, and in one that has none: only the first is divided by 255.
 
     Raises:
         InputError: a setting makes no sense.
@@ -176,7 +185,9 @@ class Crops(_Rows):
         super().__init__((3, *size), size, scale, batch, dtype)
         self._planes = np.empty((3, *size), np.uint8)
         bytes_ = np.arange(256, dtype=np.float32)
-        self._tables = [self._table(bytes_ / np.float32(255), mean, std), self._table(bytes_, mean, std)]
+        self.tables = np.stack(
+            [self._table(values, mean, std) for values in (bytes_ / np.float32(255), bytes_)]
+        )
 
     def _table(self, values: NDArray[np.float32], mean: Sequence[float], std: Sequence[float]) -> NDArray:
         """[3, 256]: what a byte of R, G and B becomes; float16 as bits, which every OpenCV looks up."""
@@ -190,7 +201,7 @@ class Crops(_Rows):
     def _fill(self, row: NDArray) -> None:
         cv2.split(self._crop, list(self._planes[::-1]))
         # AlphaPose divides by 255 only a crop that has a byte above 1 (`im_to_torch`).
-        tables = self._tables[0 if self._planes.max() > 1 else 1]
+        tables = self.tables[0 if self._planes.max() > 1 else 1]
         for plane, table, target in zip(self._planes, tables, row.view(tables.dtype), strict=True):
             cv2.LUT(plane, table, target)
 
