@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 from clips import make_video, moving_square
+from cuda_machine import cuda_machine, real_gpu
+
+__all__ = ["cuda_machine", "real_gpu"]  # fixtures
 
 
 def pytest_configure() -> None:

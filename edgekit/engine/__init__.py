@@ -122,7 +122,7 @@ def open_engine(
             "onnxruntime-cuda" or "pytorch". "auto" takes TensorRT where it and a GPU are found, ONNX Runtime
             otherwise, and never PyTorch, which is there to be measured against.
         shapes: min, opt and max shape of each dynamic input, for a plan that must be built.
-        beside: it runs beside a loop, whose engines are not to wait for its calls (TensorRT; with the others
+        beside: it runs beside a loop, whose engines are not to wait for its calls (on a GPU; on the CPU
             nobody waits).
 
     Raises:

@@ -57,7 +57,7 @@ def choose_engine(
     if backend == "auto" and (missing := tensorrt_missing()) is None:
         return _built(path, precision, shapes, "TensorRT and a GPU are here", beside)
     reason = "asked for" if backend != "auto" else f"{missing}"
-    return _onnxruntime(path, precision, backend, reason)
+    return _onnxruntime(path, precision, backend, reason, beside)
 
 
 def _built(onnx: Path, precision: str, shapes: ShapeRanges | None, why: str, beside: bool) -> Engine:
@@ -77,16 +77,19 @@ def _tensorrt(plan: Path, why: str, beside: bool) -> Engine:
     return TensorRTEngine(plan, why=why, beside=beside)
 
 
-def _onnxruntime(onnx: Path, precision: str, backend: str, reason: str) -> Engine:
+def _onnxruntime(onnx: Path, precision: str, backend: str, reason: str, beside: bool) -> Engine:
     from edgekit.engine.onnxruntime import OnnxRuntimeEngine, cuda_missing
 
     if backend == "onnxruntime-cuda":
-        return OnnxRuntimeEngine(onnx, "cuda", precision, why="ONNX Runtime on CUDA: asked for")
+        return OnnxRuntimeEngine(
+            onnx, "cuda", precision, why="ONNX Runtime on CUDA: asked for", beside=beside
+        )
     if backend == "onnxruntime-cpu":
         return OnnxRuntimeEngine(onnx, "cpu", precision, why="ONNX Runtime on the CPU: asked for")
     if cuda_missing() is None:
         try:
-            return OnnxRuntimeEngine(onnx, "cuda", precision, why=f"ONNX Runtime on CUDA: {reason}")
+            why = f"ONNX Runtime on CUDA: {reason}"
+            return OnnxRuntimeEngine(onnx, "cuda", precision, why=why, beside=beside)
         except MissingError as error:
             reason = f"{reason}, and {error}"
     return OnnxRuntimeEngine(onnx, "cpu", precision, why=f"ONNX Runtime on the CPU: {reason}")

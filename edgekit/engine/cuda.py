@@ -1,20 +1,68 @@
-"""Memory and CUDA graphs, for work on the GPU's owner thread (`edgekit.engine.gpu_thread`)."""
+"""Memory, kernels, events and CUDA graphs, for the GPU's owner thread (`edgekit.engine.gpu_thread`)."""
 
 from __future__ import annotations
 
 import ctypes
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.engine.gpu_thread import GpuThread
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, InputError, MissingError
 
-NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING (cuda.h): no implicit wait on the legacy default stream
 #: CU_STREAM_CAPTURE_MODE_THREAD_LOCAL (cuda.h): other threads' CUDA calls do not spoil a capture.
 THREAD_LOCAL = 1
+#: CU_EVENT_RECORD_EXTERNAL (cuda.h): a recorded event is one of the graph, stamped at each replay.
+EXTERNAL = 1
+NVCC = Path("/usr/local/cuda/bin/nvcc")  # where JetPack has it, though not on PATH
+
+
+@dataclass(frozen=True)
+class DeviceArray:
+    """Where an array lies on the GPU, C-contiguous. It says nothing of who frees it."""
+
+    address: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def row(self, n: int) -> DeviceArray:
+        """`self[n]`."""
+        inner = DeviceArray(self.address, self.shape[1:], self.dtype)
+        return DeviceArray(self.address + n * inner.nbytes, inner.shape, inner.dtype)
+
+
+class Room:
+    """GPU memory that grows and is kept. Owner thread only."""
+
+    def __init__(self) -> None:
+        self._device: Any = None
+        self._size = 0
+
+    def array(self, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
+        """Room for an array; what was in it is lost where it must grow, and its address changes."""
+        found = DeviceArray(0 if self._device is None else int(self._device), shape, np.dtype(dtype))
+        if found.nbytes > self._size or self._device is None:
+            import pycuda.driver as drv
+
+            self.free()  # first: two copies at once may not fit
+            self._device = drv.mem_alloc(max(found.nbytes, 1))
+            self._size = max(found.nbytes, 1)
+            found = DeviceArray(int(self._device), shape, found.dtype)
+        return found
+
+    def free(self) -> None:
+        device, self._device, self._size = self._device, None, 0
+        if device is not None:
+            device.free()
 
 
 class Buffer:
@@ -51,6 +99,24 @@ class Buffer:
         """The first bytes of the host array as an array of `shape` and `dtype`."""
         nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         return self.host[:nbytes].view(dtype).reshape(shape)
+
+    def array(self, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
+        """Room for an array on both sides; what was in it is lost where it must grow."""
+        found = DeviceArray(self.address, shape, np.dtype(dtype))
+        return DeviceArray(self.address, shape, found.dtype) if self.grow(found.nbytes) else found
+
+    def put(self, array: NDArray, stream: Any) -> DeviceArray:
+        """Copy an array, of any strides, here and start its way to the GPU."""
+        found = self.array(array.shape, array.dtype)
+        np.copyto(self.view(array.shape, array.dtype), array)
+        self.upload(found.nbytes, stream)
+        return found
+
+    def fetch(self, shape: tuple[int, ...], dtype: Any, stream: Any) -> NDArray:
+        """Start the copy back: a view that holds it once the stream is synchronized."""
+        found = DeviceArray(self.address, shape, np.dtype(dtype))
+        self.download(found.nbytes, stream)
+        return self.view(shape, found.dtype)
 
     def upload(self, nbytes: int, stream: Any) -> None:
         """Start the copy to the GPU; nothing to do where memory is mapped."""
@@ -114,8 +180,108 @@ class Graph:
             self._cuda.cuGraphExecDestroy(recorded)
 
     def _check(self, function: str, *args: Any) -> None:
-        if code := getattr(self._cuda, function)(*args):
-            raise CaptureError(f"{function} failed with CUDA error {code}")
+        _check(self._cuda, function, *args)
+
+
+class Marks:
+    """Points on a stream between which time is measured, also in recorded work. Owner thread only."""
+
+    def __init__(self, parts: int) -> None:
+        self._cuda = load_libcuda()
+        self._events: list[ctypes.c_void_p] = []
+        try:
+            for _ in range(parts + 1):
+                event = ctypes.c_void_p()
+                _check(self._cuda, "cuEventCreate", ctypes.byref(event), 0)
+                self._events.append(event)
+        except BaseException:
+            self.free()
+            raise
+
+    def mark(self, number: int, stream: Any) -> None:
+        """Note when the stream gets here: the end of part `number - 1`, the beginning of part `number`."""
+        handle, recording = ctypes.c_void_p(stream.handle), ctypes.c_int()
+        _check(self._cuda, "cuStreamIsCapturing", handle, ctypes.byref(recording))
+        flags = EXTERNAL if recording.value else 0
+        _check(self._cuda, "cuEventRecordWithFlags", self._events[number], handle, flags)
+
+    def seconds(self) -> list[float]:
+        """What each part took on the GPU the last time. The stream must have been synchronized."""
+        took = []
+        for begun, ended in zip(self._events, self._events[1:], strict=False):
+            milliseconds = ctypes.c_float()
+            _check(self._cuda, "cuEventElapsedTime", ctypes.byref(milliseconds), begun, ended)
+            took.append(milliseconds.value / 1e3)
+        return took
+
+    def free(self) -> None:
+        while self._events:
+            self._cuda.cuEventDestroy_v2(self._events.pop())
+
+
+class Kernels:
+    """The kernels of a .cu file, compiled by nvcc for this thread's GPU; pycuda keeps what it compiled.
+
+    Without fused multiply-add: a product is rounded before it is added to, as NumPy does it.
+
+    Raises:
+        MissingError: nvcc cannot be run.
+        InputError: it does not compile.
+    """
+
+    def __init__(self, source: Path) -> None:
+        from pycuda.compiler import SourceModule
+        from pycuda.driver import CompileError
+
+        self._functions: dict[str, Any] = {}
+        self._types: dict[str, str] = {}
+        text = source.read_text(encoding="utf-8")
+        try:
+            self._module: Any = SourceModule(
+                text, nvcc=find_nvcc(), options=["-O3", "--fmad=false"], no_extern_c=True
+            )
+        except OSError as error:
+            raise MissingError(
+                f"{source.name} is compiled by nvcc, which cannot be run ({error}); put the CUDA toolkit's "
+                'bin on PATH, or take ops="host".'
+            ) from error
+        except CompileError as error:
+            raise InputError(f"nvcc does not compile {source.name}: {error}") from error
+
+    def __call__(self, name: str, grid: int | tuple[int, ...], block: int, stream: Any, *args: Any) -> None:
+        """Start a kernel; nothing waits for it.
+
+        Args:
+            name: of the kernel.
+            grid: blocks, along one axis or up to three. Nothing is started where there are none.
+            block: threads of a block.
+            stream: of the owner thread.
+            args: arrays (`DeviceArray`), addresses (whole numbers of Python), and NumPy scalars by value.
+        """
+        blocks = (grid, 1, 1) if isinstance(grid, int) else (*grid, 1, 1)[:3]
+        if 0 in blocks:
+            return
+        values = [value.address if isinstance(value, DeviceArray) else value for value in args]
+        types = "".join("P" if isinstance(value, int) else value.dtype.char for value in values)
+        if self._types.get(name) != types:
+            self._functions[name] = self._module.get_function(name)
+            self._functions[name].prepare(types)
+            self._types[name] = types
+        self._functions[name].prepared_async_call(blocks, (block, 1, 1), stream, *values)
+
+    def free(self) -> None:
+        self._functions.clear()
+        self._module = None
+
+
+def find_nvcc() -> str:
+    """nvcc of PATH, else where JetPack puts it; it may not be there."""
+    return shutil.which("nvcc") or str(NVCC)
+
+
+def _check(cuda: Any, function: str, *args: Any) -> None:
+    if code := getattr(cuda, function)(*args):
+        raise CaptureError(f"{function} failed with CUDA error {code}")
 
 
 def load_libcuda() -> Any:

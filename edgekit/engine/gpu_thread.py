@@ -33,6 +33,7 @@ from edgekit.errors import EdgekitError, MissingError
 T = TypeVar("T")
 START_SECONDS = 60.0  # the first context on a Jetson takes seconds, not a minute
 CLOSE_SECONDS = 10.0
+NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING (cuda.h): no implicit wait on the legacy default stream
 
 _LOCK = threading.Lock()
 _THREADS: dict[tuple[int, bool], GpuThread] = {}  # by GPU, and whether it is the one beside the loop
@@ -50,6 +51,7 @@ class GpuThread:
         capability: compute capability, (8, 7) for Orin.
         mapped: True on an integrated GPU: it shares memory with the CPU, so buffers need no copy.
         kept: what to free, last first, should the thread end before its owner did so.
+        key: what `acquire` takes to get this thread again.
     """
 
     def __init__(self, ordinal: int = 0, beside: bool = False) -> None:
@@ -57,7 +59,9 @@ class GpuThread:
         self.capability = (0, 0)
         self.mapped = False
         self.kept: list[Freeable] = []
-        self._ordinal, self._key = ordinal, (ordinal, beside)
+        self.key = ordinal, beside
+        self._ordinal = ordinal
+        self._stream: Any = None
         self._users = 0
         self._pins: dict[int, tuple[weakref.ref, Any]] = {}  # pinned arrays, allocations; owner thread only
         self._stop = False
@@ -101,6 +105,13 @@ class GpuThread:
     def alive(self) -> bool:
         """False once the thread has ended, and with it everything that was kept."""
         return self._thread.is_alive()
+
+    @property
+    def stream(self) -> Any:
+        """The stream of all that stays on the GPU between two steps. Owner thread only."""
+        if self._stream is None:
+            self._stream = load_driver().Stream(NON_BLOCKING)
+        return self._stream
 
     def post(self, work: Callable[..., Any], *args: Any) -> None:
         """Have the owner thread do `work` some time soon. Never blocks, safe in a finalizer."""
@@ -237,6 +248,7 @@ class GpuThread:
                 with suppress(Exception):
                     resource.free()
             self.kept.clear()
+            self._stream = None
             self._finish()
         finally:
             context.pop()
@@ -249,8 +261,8 @@ class GpuThread:
         """Take no more jobs; refuse those that wait, but still free pinned memory that was let go."""
         with _LOCK:
             self._ended = True
-            if _THREADS.get(self._key) is self:
-                del _THREADS[self._key]
+            if _THREADS.get(self.key) is self:
+                del _THREADS[self.key]
         with suppress(queue.Empty):
             while True:
                 future, work, args = self._jobs.get_nowait()

@@ -12,27 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.engine import TensorSpec, check_feeds
+from edgekit.engine.gpu_thread import GpuThread, acquire
+from edgekit.engine.ort_cuda import DTYPES, OPEN_ENDED, OrtCuda
+from edgekit.engine.resident import Tenant
 from edgekit.errors import EdgekitError, InputError, MissingError
 from edgekit.limits import usable_cores
 
 if TYPE_CHECKING:
     import onnxruntime
+    from onnx import ModelProto
 
-#: ONNX Runtime's names for tensor types (its OrtValue.data_type()) as NumPy's.
-DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(double)": "float64",
-    "tensor(int8)": "int8",
-    "tensor(uint8)": "uint8",
-    "tensor(int16)": "int16",
-    "tensor(uint16)": "uint16",
-    "tensor(int32)": "int32",
-    "tensor(uint32)": "uint32",
-    "tensor(int64)": "int64",
-    "tensor(uint64)": "uint64",
-    "tensor(bool)": "bool",
-}
 CUDA = "CUDAExecutionProvider"
 
 
@@ -56,6 +45,10 @@ class OnnxRuntimeEngine:
             using and runs the file as it is, which `why` then says.
         threads: CPU threads; default: the usable cores, at most 8 (beyond that small nets get slower).
         why: why this back end was chosen, kept for reports.
+        beside: as of `open_engine`.
+
+    On CUDA the GPU's owner thread does the work (`edgekit.engine.gpu_thread`), where pycuda is installed;
+    without it the engine runs on the caller's thread, and its tensors go through the host.
 
     Raises:
         InputError: the file cannot be read or is no ONNX model that this onnxruntime can run.
@@ -69,8 +62,11 @@ class OnnxRuntimeEngine:
         precision: str = "fp32",
         threads: int | None = None,
         why: str = "",
+        beside: bool = False,
     ) -> None:
         import onnxruntime
+
+        from edgekit.engine.onnx_file import load_model
 
         self.path = Path(model)
         if not self.path.is_file():
@@ -78,7 +74,9 @@ class OnnxRuntimeEngine:
         if device == "cuda" and (missing := cuda_missing()):
             raise MissingError(f"ONNX Runtime cannot use CUDA: {missing}.")
         self.threads = threads or max(1, min(int(usable_cores()), 8))
-        payload, self.precision, note = _at_precision(self.path, device, precision)
+        proto = load_model(self.path)
+        self._open_ended = ", ".join(sorted({node.op_type for node in proto.graph.node} & OPEN_ENDED))
+        payload, self.precision, note = _at_precision(self.path, proto, device, precision)
         self.why = "; ".join(part for part in (why, note) if part)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
@@ -86,18 +84,33 @@ class OnnxRuntimeEngine:
         options.log_severity_level = 3
         # A spinning pool takes the cores from capture, drawing and encoding between two calls.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = [CUDA, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
-        try:
-            session = onnxruntime.InferenceSession(payload, options, providers=providers)
-        except Exception as error:  # onnxruntime raises a dozen unrelated classes
-            raise InputError(f"{self.path} cannot be run by ONNX Runtime: {_first_line(error)}.") from error
-        if device == "cuda" and session.get_providers()[0] != CUDA:
-            raise MissingError(
-                "ONNX Runtime's CUDA provider did not start (driver or CUDA libraries do not match); "
-                "cure: install the onnxruntime-gpu made for your CUDA, or use the CPU."
-            )
-        self._session: Any = session
         self._device = device
+        self._tenant: Tenant[OrtCuda] | None = None
+
+        def make(cuda: Mapping[str, str] | None = None) -> Any:
+            providers = [*([] if cuda is None else [(CUDA, dict(cuda))]), "CPUExecutionProvider"]
+            try:
+                session = onnxruntime.InferenceSession(payload, options, providers=providers)
+            except Exception as error:  # onnxruntime raises a dozen unrelated classes
+                raise InputError(
+                    f"{self.path} cannot be run by ONNX Runtime: {_first_line(error)}."
+                ) from error
+            if cuda is not None and session.get_providers()[0] != CUDA:
+                raise MissingError(
+                    "ONNX Runtime's CUDA provider did not start (driver or CUDA libraries do not match); "
+                    "cure: install the onnxruntime-gpu made for your CUDA, or use the CPU."
+                )
+            return session
+
+        if device == "cuda" and (gpu := _owner_thread(beside)) is not None:
+            try:
+                self._tenant = Tenant(gpu, lambda gpu: OrtCuda(gpu, make))
+            finally:
+                gpu.release()
+            session = self._tenant.held.session
+        else:
+            session = make({} if device == "cuda" else None)
+        self._session: Any = session
         self.backend = f"onnxruntime-{device}"
         self.device = f"{_cpu_name()}, {self.threads} threads" if device == "cpu" else "CUDA device 0"
         self.inputs = tuple(_spec(node) for node in session.get_inputs())
@@ -111,6 +124,23 @@ class OnnxRuntimeEngine:
         if self._session is None:
             raise EdgekitError(f"the engine of {self.path.name} is closed; open it again to use it.")
         check_feeds(self.inputs, feeds)
+        return self._run(feeds) if self._tenant is None else self._tenant.call(self._run, feeds)
+
+    def resident(self) -> OrtCuda:
+        """What keeps its tensors on the GPU (`edgekit.engine.resident`).
+
+        Raises:
+            MissingError: it runs on the CPU, pycuda is missing, or outputs are as large as the data wills.
+        """
+        if self._device == "cpu":
+            raise MissingError(f"{self.backend} keeps its tensors on the host")
+        if self._tenant is None:
+            raise MissingError("pycuda is not installed")
+        if self._open_ended:
+            raise MissingError(f"the shapes of its outputs depend on the data ({self._open_ended})")
+        return self._tenant.held
+
+    def _run(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
         start = time.perf_counter()
         binding = self._session.io_binding()
         for name, value in feeds.items():
@@ -148,6 +178,8 @@ class OnnxRuntimeEngine:
         """Free the session; a second call does nothing."""
         self._device_inputs.clear()
         self._session = None
+        if self._tenant is not None:
+            self._tenant.close()
 
     def __enter__(self) -> OnnxRuntimeEngine:
         return self
@@ -158,12 +190,18 @@ class OnnxRuntimeEngine:
         self.close()
 
 
-def _at_precision(path: Path, device: str, wanted: str) -> tuple[str | bytes, str, str]:
+def _owner_thread(beside: bool) -> GpuThread | None:
+    """The GPU's owner thread; None where pycuda or a driver is missing."""
+    try:
+        return acquire(0, beside)
+    except MissingError:
+        return None
+
+
+def _at_precision(path: Path, model: ModelProto, device: str, wanted: str) -> tuple[str | bytes, str, str]:
     """What to load, the precision it really runs in, and a note where that differs from `wanted`."""
-    from edgekit.engine.onnx_file import load_model
     from edgekit.engine.precision import INT8_NOTE, precision_of, to_fp16
 
-    model = load_model(path)
     own = precision_of(model)
     if wanted == own:
         return str(path), own, next((p.value for p in model.metadata_props if p.key == INT8_NOTE), "")
@@ -173,9 +211,11 @@ def _at_precision(path: Path, device: str, wanted: str) -> tuple[str | bytes, st
         return str(path), own, f"runs in {own}: ONNX Runtime has no fp16 kernels for the CPU"
     if wanted == "int8" and device == "cpu":
         from edgekit.engine.int8 import quantised
+        from edgekit.engine.onnx_file import load_model
 
         try:
-            return _at_precision(quantised(path), device, wanted)
+            other = quantised(path)
+            return _at_precision(other, load_model(other), device, wanted)
         except EdgekitError as error:
             return str(path), own, f"runs in {own}: {error}"
     return str(path), own, f"runs in {own}, as the file is stored, not {wanted}"

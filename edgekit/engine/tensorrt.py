@@ -90,10 +90,21 @@ class TensorRTEngine:
         if not self._close.alive:
             raise EdgekitError("this engine is closed; open it again.")
         check_feeds(self.inputs, feeds)
-        self._session.check_ranges(feeds)
+        self._session.check_ranges({name: array.shape for name, array in feeds.items()})
         outputs, self.times = self._gpu.call(self._session.run, feeds)
         self.why = " ".join([self._reason, *self._session.notes])
         return outputs
+
+    def resident(self) -> Session:
+        """What keeps its tensors on the GPU (`edgekit.engine.resident`).
+
+        Raises:
+            MissingError: the shape of an output depends on the data.
+        """
+        if not self._close.alive:
+            raise EdgekitError("this engine is closed; open it again.")
+        self._gpu.call(self._session.check_resident)
+        return self._session
 
     def close(self) -> None:
         """Free everything, in order, waiting for a call that is under way. A second call does nothing."""

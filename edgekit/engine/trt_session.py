@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.engine import Shape, TensorSpec
-from edgekit.engine.cuda import NON_BLOCKING, Buffer, CaptureError, Graph
-from edgekit.engine.gpu_thread import GpuThread, load_driver
+from edgekit.engine.cuda import Buffer, CaptureError, DeviceArray, Graph
+from edgekit.engine.gpu_thread import NON_BLOCKING, GpuThread, load_driver
 from edgekit.engine.plan import REBUILD
 from edgekit.engine.shapes import check_within
 from edgekit.engine.trt_module import load_plugins, logger_for, numpy_dtype, output_allocator
-from edgekit.errors import EdgekitError, InputError
+from edgekit.errors import EdgekitError, InputError, MissingError
 
 
 @dataclass
@@ -35,13 +35,16 @@ class Tensor:
     def nbytes(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64)) * self.spec.dtype.itemsize
 
+    def on_device(self) -> DeviceArray:
+        return DeviceArray(self.buffer.address, self.shape, self.spec.dtype)
+
     def view(self) -> NDArray:
         return self.buffer.view(self.shape, self.spec.dtype)
 
 
 class Session:
     """A deserialized plan with its context, stream and buffers. Every method but `check_ranges` belongs
-    to the owner thread."""
+    to the owner thread. It is a `Resident` too (`edgekit.engine.resident`)."""
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class Session:
         self.notes: list[str] = []
         self.sources: list[Tensor] = []
         self.results: list[Tensor] = []
-        self._gpu, self._trt, self._plan = gpu, trt, plan
+        self.gpu, self._trt, self._plan = gpu, trt, plan
         self._logger = logger_for(trt)
         self._drv = load_driver()
         self._shapes: dict[str, Shape] = {}  # the input shapes that the context is set to
@@ -94,13 +97,13 @@ class Session:
     def outputs(self) -> tuple[TensorSpec, ...]:
         return tuple(tensor.spec for tensor in self.results)
 
-    def check_ranges(self, feeds: Mapping[str, NDArray]) -> None:
+    def check_ranges(self, shapes: Mapping[str, Shape]) -> None:
         """Refuse shapes outside the plan's range, naming tensor, shape and range."""
         for tensor in self.sources:
             if tensor.limits is None:
                 continue
             name, (least, most) = tensor.spec.name, tensor.limits
-            check_within(name, feeds[name].shape, least, most, f"the plan {self._plan.name}")
+            check_within(name, shapes[name], least, most, f"the plan {self._plan.name}")
 
     def run(self, feeds: Mapping[str, NDArray]) -> tuple[dict[str, NDArray], dict[str, float]]:
         """Copy in, run, copy out: the outputs as views of the pinned buffers, and the stage times."""
@@ -133,10 +136,42 @@ class Session:
             }
             return {tensor.spec.name: tensor.view() for tensor in self.results}, times
 
+    @property
+    def recordable(self) -> bool:
+        """Its work may be part of a CUDA graph."""
+        return self._graph_wanted
+
+    def place(self, shapes: Mapping[str, Shape]) -> dict[str, DeviceArray]:
+        """See `edgekit.engine.resident.Resident`."""
+        if self._context is None:
+            raise EdgekitError("this engine is closed; open it again.")
+        self.check_ranges(shapes)
+        with self._plain_errors():
+            self._set_shapes(dict(shapes))
+        return {tensor.spec.name: tensor.on_device() for tensor in self.sources}
+
+    def check_resident(self) -> None:
+        """Refuse a plan with an output whose shape only the data tells: somebody must wait for it."""
+        self.place(
+            {
+                t.spec.name: t.limits[0] if t.limits else tuple(n or 0 for n in t.spec.shape)
+                for t in self.sources
+            }
+        )
+        for tensor in self.results:
+            if tensor.allocator is not None:
+                raise MissingError(f"the shape of {tensor.spec.name!r} depends on the data")
+
+    def enqueue(self) -> dict[str, DeviceArray]:
+        """See `edgekit.engine.resident.Resident`."""
+        with self._plain_errors():
+            self._enqueue(self.gpu.stream)
+        return {tensor.spec.name: tensor.on_device() for tensor in self.results}
+
     def free(self) -> None:
         """Free graph, context, engine, runtime, buffers, events and stream, in this order."""
         with suppress(ValueError):
-            self._gpu.kept.remove(self)
+            self.gpu.kept.remove(self)
         self._undo.close()
 
     def _open_stream(self) -> None:
@@ -154,7 +189,7 @@ class Session:
         if dla_core is not None:
             cores = self._runtime.num_DLA_cores
             if not 0 <= dla_core < cores:
-                raise InputError(f"there is no DLA core {dla_core}: {self._gpu.name} has {cores}.")
+                raise InputError(f"there is no DLA core {dla_core}: {self.gpu.name} has {cores}.")
             self._runtime.DLA_core = dla_core
         self._undo.callback(self._drop, "_engine")
         try:
@@ -164,7 +199,7 @@ class Session:
         if self._engine is None:
             made = ", ".join(str(about[key]) for key in ("tensorrt", "gpu") if about.get(key))
             raise InputError(
-                f"TensorRT {self._trt.__version__} on {self._gpu.name} cannot load {self._plan}"
+                f"TensorRT {self._trt.__version__} on {self.gpu.name} cannot load {self._plan}"
                 f"{f' (made with {made})' if made else ''}: {self._reason()} "
                 f"A plan fits one TensorRT version and one kind of GPU. {REBUILD}"
             )
@@ -180,7 +215,7 @@ class Session:
                 raise InputError(f"tensor {name!r} of {self._plan} has a packed layout. {REBUILD}")
             shape = tuple(self._engine.get_tensor_shape(name))
             spec = TensorSpec(name, tuple(None if n < 0 else n for n in shape), dtype)
-            tensor = Tensor(spec, Buffer(self._gpu, zero_copy))
+            tensor = Tensor(spec, Buffer(self.gpu, zero_copy))
             if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
                 if -1 in shape:
                     least, _, most = self._engine.get_tensor_profile_shape(name, 0)
@@ -235,20 +270,20 @@ class Session:
         """Enqueue once; from then on record and replay, as long as the shapes stay the same."""
         if self._graph is None and self._graph_wanted and self._enqueued:
             try:
-                self._graph = Graph(self._stream.handle, self._enqueue)
+                self._graph = Graph(self._stream.handle, lambda: self._enqueue(self._stream))
             except CaptureError as error:
                 self._no_graph(str(error))
         if self._graph is not None:
             self._graph.launch(self._stream.handle)
         else:
-            self._enqueue()
+            self._enqueue(self._stream)
             self._enqueued = True
 
-    def _enqueue(self) -> None:
+    def _enqueue(self, stream: Any) -> None:
         for tensor in self.results:
             if tensor.allocator is not None:
                 tensor.allocator.shape = tensor.allocator.error = None
-        if not self._context.execute_async_v3(self._stream.handle):
+        if not self._context.execute_async_v3(stream.handle):
             for tensor in self.results:
                 if tensor.allocator is not None and tensor.allocator.error is not None:
                     raise tensor.allocator.error
@@ -295,7 +330,7 @@ class Session:
             yield
         except self._drv.MemoryError as error:
             raise EdgekitError(
-                f"{self._gpu.name} has no memory left for {self._plan}; "
+                f"{self.gpu.name} has no memory left for {self._plan}; "
                 "use a smaller batch or input, or close other engines and programs."
             ) from error
         except (self._drv.Error, CaptureError) as error:

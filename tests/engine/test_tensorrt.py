@@ -639,7 +639,7 @@ for _ in range(3):
     ended = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", program, str(fixed)],
         capture_output=True, text=True, timeout=120, cwd=Path(__file__).parent, check=False,
-        env={"PYTHONPATH": str(Path(cuda.__file__).parents[2]), "PATH": ""},
+        env={"PYTHONPATH": f"{Path(cuda.__file__).parents[2]}:{Path(__file__).parents[1]}", "PATH": ""},
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "clean\n", "")
 

@@ -20,6 +20,8 @@ import numpy as np
 
 CAPTURE_INVALIDATED = 901  # CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
 INVALID_HANDLE = 400
+NOT_READY = 600
+GUARD = 256  # bytes before and after each allocation; CUDA's are aligned to as much
 
 
 class CudaError(Exception):
@@ -75,9 +77,12 @@ class FakeCuda:
 
     def new(self, kind: str, nbytes: int = 0) -> int:
         if nbytes:
-            memory = ctypes.create_string_buffer(nbytes)
-            ctypes.memset(memory, 0xEE, nbytes)  # fresh memory is not zero
-            handle = ctypes.addressof(memory)
+            memory = ctypes.create_string_buffer(nbytes + 2 * GUARD)
+            ctypes.memset(
+                memory, 0xC5, nbytes + 2 * GUARD
+            )  # a kernel that writes outside leaves its mark here
+            handle = ctypes.addressof(memory) + GUARD
+            ctypes.memset(handle, 0xEE, nbytes)  # fresh memory is not zero
             self._memory[handle] = memory
             self.allocated += 1
         else:
@@ -94,6 +99,9 @@ class FakeCuda:
             return
         _, nbytes = self.live.pop(handle)
         if nbytes:
+            around = ctypes.string_at(handle - GUARD, GUARD) + ctypes.string_at(handle + nbytes, GUARD)
+            if around != b"\xc5" * (2 * GUARD):
+                self.faults.append(f"something wrote outside of {kind} memory of {nbytes} bytes")
             ctypes.memset(handle, 0xDD, nbytes)
         self.freed.append(kind)
 
@@ -101,7 +109,7 @@ class FakeCuda:
         """Memory as the GPU sees it; an address that is not live is an error."""
         for start, (kind, size) in self.live.items():
             if kind in ("device", "mapped") and start <= address and address + nbytes <= start + size:
-                return np.frombuffer(self._memory[start], np.uint8, nbytes, address - start)
+                return np.frombuffer(self._memory[start], np.uint8, nbytes, GUARD + address - start)
         raise CudaLogicError(f"illegal address {address:#x} (+{nbytes})")
 
     def assert_clean(self) -> None:
@@ -116,6 +124,8 @@ class _LibCuda:
     def __init__(self, cuda: FakeCuda) -> None:
         self._cuda = cuda
         self._work: dict[int, list[Callable[[], None]]] = {}
+        self._stamps: dict[int | None, int] = {}
+        self._clock = itertools.count()
 
     def _stream(self, handle: ctypes.c_void_p) -> Any:
         return self._cuda.streams[handle.value or 0]
@@ -149,6 +159,43 @@ class _LibCuda:
             return INVALID_HANDLE
         for work in self._work[executable.value]:
             self._stream(stream).add(work)
+        return 0
+
+    def cuStreamIsCapturing(self, stream: ctypes.c_void_p, status: Any) -> int:  # noqa: N802
+        self._cuda.here("capture status")
+        status._obj.value = int(self._stream(stream).recording is not None)
+        return 0
+
+    def cuEventCreate(self, event: Any, flags: int) -> int:  # noqa: N802
+        self._cuda.here("event")
+        if not self._cuda.step("event"):
+            return INVALID_HANDLE
+        event._obj.value = self._cuda.new("event")
+        return 0
+
+    def cuEventRecordWithFlags(self, event: ctypes.c_void_p, stream: ctypes.c_void_p, flags: int) -> int:  # noqa: N802
+        self._cuda.here("record")
+        recording = self._stream(stream).recording is not None
+        if not self._cuda.step("record") or flags != int(recording) or event.value not in self._cuda.live:
+            return INVALID_HANDLE
+        self._stamps.pop(event.value, None)
+
+        def stamp() -> None:
+            self._stamps[event.value] = next(self._clock)
+
+        self._stream(stream).add(stamp)
+        return 0
+
+    def cuEventElapsedTime(self, milliseconds: Any, begun: ctypes.c_void_p, ended: ctypes.c_void_p) -> int:  # noqa: N802
+        self._cuda.here("elapsed")
+        if begun.value not in self._stamps or ended.value not in self._stamps:
+            return NOT_READY
+        milliseconds._obj.value = float(self._stamps[ended.value] - self._stamps[begun.value])
+        return 0
+
+    def cuEventDestroy_v2(self, event: ctypes.c_void_p) -> int:  # noqa: N802
+        self._stamps.pop(event.value, None)
+        self._cuda.drop(event.value or 0, "event")
         return 0
 
     def cuGraphDestroy(self, graph: ctypes.c_void_p) -> int:  # noqa: N802
@@ -312,6 +359,7 @@ def _driver(cuda: FakeCuda) -> types.ModuleType:
         stream.add(lambda: np.copyto(dest, cuda.view(src, dest.nbytes)))
 
     module.Error, module.LogicError, module.MemoryError = CudaError, CudaLogicError, CudaMemoryError
+    module.CompileError = type("CompileError", (CudaError,), {})
     module.device_attribute = types.SimpleNamespace(
         INTEGRATED="INTEGRATED", CAN_MAP_HOST_MEMORY="CAN_MAP_HOST_MEMORY"
     )

@@ -1,0 +1,205 @@
+"""Engines whose tensors stay on the GPU, and what a step around them needs there.
+
+    frame → upload → [kernels] → the engine's inputs → engine → its outputs → [kernels] → some rows → host
+
+All of it is done by the GPU's owner thread, on one stream (`GpuThread.stream`), and nothing waits before
+the last copy. A step whose shapes stay the same is recorded once and replayed as one CUDA graph.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from edgekit.engine import Engine, Shape
+from edgekit.engine.cuda import CaptureError, DeviceArray, Graph, find_nvcc
+from edgekit.engine.gpu_thread import Freeable, GpuThread, acquire, load_driver
+from edgekit.errors import EdgekitError, InputError, MissingError
+
+#: Where pre- and postprocessing run: by NumPy and OpenCV, inside the network's graph, or as CUDA kernels.
+OPS = ("auto", "host", "graft", "cuda")
+T = TypeVar("T")
+F = TypeVar("F", bound=Freeable)
+
+
+@runtime_checkable
+class Resident(Protocol):
+    """An engine's inside, for those on its owner thread.
+
+    Attributes:
+        gpu: that thread.
+        recordable: `enqueue` may be part of a CUDA graph.
+    """
+
+    gpu: GpuThread
+    recordable: bool
+
+    def place(self, shapes: Mapping[str, Shape]) -> dict[str, DeviceArray]:
+        """Where the inputs, of these shapes, are to be written; the same places until the shapes change.
+
+        Raises:
+            InputError: the engine takes no such shapes.
+        """
+        ...
+
+    def enqueue(self) -> dict[str, DeviceArray]:
+        """Run on `gpu.stream`, once; nothing waits. The outputs stay as they are until the next time."""
+        ...
+
+
+def resident(engine: Engine) -> Resident:
+    """The inside of an engine that keeps its tensors on the GPU. Any thread may ask.
+
+    Raises:
+        MissingError: the engine's tensors are on the host, with the reason.
+    """
+    inside = getattr(engine, "resident", None)
+    if inside is None:
+        raise MissingError(f"{engine.backend} keeps its tensors on the host")
+    found: Resident = inside()
+    return found
+
+
+def choose_ops(ops: str, engine: Engine) -> tuple[str, str]:
+    """Where the steps around an engine run, "host", "graft" or "cuda", and why, in words.
+
+    Args:
+        ops: one of `OPS`; "auto": "cuda" where the engine keeps its tensors on the GPU and nvcc is found.
+
+    Raises:
+        InputError: `ops` is unknown.
+        MissingError: "cuda" was asked for and cannot be.
+    """
+    import shutil
+
+    if ops not in OPS:
+        raise InputError(f"ops={ops!r} is unknown; choose one of {', '.join(OPS)}.")
+    if ops in ("host", "graft"):
+        return ops, "asked for"
+    try:
+        resident(engine)
+        nvcc = find_nvcc()
+        if shutil.which(nvcc) is None:
+            raise MissingError(f"the kernels are compiled by nvcc, and {nvcc} is not there")
+    except MissingError as error:
+        if ops == "cuda":
+            raise MissingError(f'ops="cuda" cannot be: {error}. Take ops="host".') from error
+        return "host", str(error)
+    return "cuda", "asked for" if ops == "cuda" else "the engine's tensors are on the GPU"
+
+
+class Tenant(Generic[F]):
+    """What a task keeps on a GPU's owner thread: made, used and freed there, whoever asks.
+
+    Args:
+        gpu: the thread, alive.
+        make: gives the object, which has `free`, from the thread.
+
+    Attributes:
+        gpu: the thread.
+        held: what `make` gave.
+    """
+
+    def __init__(self, gpu: GpuThread, make: Callable[[GpuThread], F]) -> None:
+        self.gpu = acquire(*gpu.key)
+        try:
+            kept: _Kept[F] = self.gpu.call(_guarded, self.gpu, _Kept, self.gpu, make)
+        except BaseException:
+            self.gpu.release()
+            raise
+        self.held = kept.held
+        self._kept = kept
+        self._close = weakref.finalize(self, self.gpu.abandon, kept)
+        self._close.atexit = False  # the owner thread frees what is open when the interpreter ends
+
+    def call(self, method: Callable[..., T], *args: Any) -> T:
+        """`method(*args)` on the owner thread.
+
+        Raises:
+            EdgekitError: it is closed, or CUDA failed.
+        """
+        if not self._close.alive:
+            raise EdgekitError("this is closed; open the task again.")
+        return self.gpu.call(_guarded, self.gpu, method, *args)
+
+    def close(self) -> None:
+        """Free it, waiting for a call that is under way. A second call does nothing."""
+        if self._close.detach() is not None:
+            self.gpu.give_up(self._kept)
+
+
+class _Kept(Generic[F]):
+    """On the list of what the thread frees when it ends."""
+
+    def __init__(self, gpu: GpuThread, make: Callable[[GpuThread], F]) -> None:
+        self._gpu, self.held = gpu, make(gpu)
+        gpu.kept.append(self)
+
+    def free(self) -> None:
+        with suppress(ValueError):
+            self._gpu.kept.remove(self)
+        self.held.free()
+
+
+def _guarded(gpu: GpuThread, method: Callable[..., T], *args: Any) -> T:
+    """Errors of CUDA become the kit's; nothing is under way any more when they get out."""
+    drv = load_driver()
+    try:
+        try:
+            return method(*args)
+        except BaseException:
+            with suppress(drv.Error):
+                gpu.stream.synchronize()  # nothing may still write when buffers move
+            raise
+    except drv.MemoryError as error:
+        raise EdgekitError(f"{gpu.name} has no memory left; close other engines and programs.") from error
+    except (drv.Error, CaptureError) as error:
+        raise EdgekitError(f"CUDA failed ({error}); open the task again.") from error
+
+
+class Replay:
+    """A step recorded as a CUDA graph and replayed, as long as its key stays the same. Owner thread only.
+
+    Args:
+        gpu: the thread, on whose stream the step works.
+        wanted: False: the step is never recorded.
+
+    Attributes:
+        note: why steps are not recorded; "" where they are.
+    """
+
+    def __init__(self, gpu: GpuThread, wanted: bool = True) -> None:
+        self.note = "" if wanted else "No CUDA graph: the engine cannot be recorded."
+        self._gpu = gpu
+        self._key: Hashable = None
+        self._graph: Graph | None = None
+
+    def __call__(self, key: Hashable, work: Callable[[], Any]) -> None:
+        """Do `work`: plainly the first time for a key, so that everything is made; then recorded.
+
+        Args:
+            key: all that the step's kernels are given by value, and its addresses depend on.
+            work: starts the step on the stream, at the same places each time, and synchronizes nothing.
+        """
+        if key != self._key:
+            self.free()
+            work()
+            self._key = key
+            return
+        handle = self._gpu.stream.handle
+        if self._graph is None and not self.note:
+            try:
+                self._graph = Graph(handle, work)
+            except CaptureError as error:
+                self.note = f"No CUDA graph: {error}."
+        if self._graph is not None:
+            self._graph.launch(handle)
+        else:
+            work()
+
+    def free(self) -> None:
+        graph, self._graph, self._key = self._graph, None, None
+        if graph is not None:
+            graph.free()
