@@ -52,7 +52,8 @@ def precision_of(model: onnx.ModelProto) -> str:
 def to_fp16(model: onnx.ModelProto, keep_io: bool = True) -> onnx.ModelProto:
     """A copy of `model` whose weights and arithmetic are fp16.
 
-    Metadata, opset and IR version stay. Q/DQ nodes of an int8 model stay fp32 below opset 19.
+    Metadata, opset and IR version stay. Q/DQ nodes of an int8 model stay fp32 below opset 19. So do steps
+    that were grafted (`edgekit.engine.graft`), here and in `to_int8`: places in a picture want fp32.
 
     Args:
         model: an fp32 model or one with Q/DQ nodes; an fp16 one comes back as it is.
@@ -61,8 +62,12 @@ def to_fp16(model: onnx.ModelProto, keep_io: bool = True) -> onnx.ModelProto:
     Raises:
         MissingError: onnxconverter-common is not installed.
     """
+    from edgekit.engine.graft import around
+
     if precision_of(model) == "fp16":
         return copy.deepcopy(model)
+    if (grafted := around(model, lambda network: to_fp16(network, keep_io))) is not None:
+        return grafted
     try:
         from onnxconverter_common import float16
     except ImportError as error:
@@ -90,6 +95,10 @@ def to_fp32(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of an fp16 model with fp32 weights (of fp16 accuracy), inputs, outputs and arithmetic."""
     import onnx
 
+    from edgekit.engine.graft import around
+
+    if (grafted := around(model, to_fp32)) is not None:
+        return grafted
     half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
     raised = copy.deepcopy(model)
     for tensor in _tensors(raised.graph):
@@ -123,7 +132,7 @@ def to_int8(
 
     Args:
         model: an fp32 or fp16 model; the scales are taken from what it computes on `feeds`.
-        feeds: calibration inputs, {name: array}, at least one.
+        feeds: calibration inputs, {name: array}, at least one; of a grafted model, those of its network.
         fp16: lower what is not quantised to fp16 (strongly typed TensorRT).
         outputs: for ONNX Runtime's CPU, which has int8 kernels only for layers whose outputs are quantised
             too, and good ones for unsigned activations: both are so then. The last layers are left alone:
@@ -134,6 +143,13 @@ def to_int8(
         InputError: no feeds, or the model has nothing to quantise.
         MissingError: onnxruntime is not installed.
     """
+    from edgekit.engine.graft import around
+
+    def quantised(network: onnx.ModelProto) -> onnx.ModelProto:
+        return to_int8(network, feeds, fp16, outputs=outputs, reduce_range=reduce_range)
+
+    if (grafted := around(model, quantised)) is not None:
+        return grafted
     try:
         from onnxruntime import quantization as q
     except ImportError as error:

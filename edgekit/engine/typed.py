@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from edgekit.engine import TensorSpec
 from edgekit.engine import calibration as cal
 from edgekit.engine import precision as prec
-from edgekit.engine.shapes import Range
+from edgekit.engine.graft import network_of
+from edgekit.engine.graft_note import PICTURES
+from edgekit.engine.shapes import Range, model_inputs
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def typed(
         if calibration.feeds is None and kept.is_file():
             return kept.read_bytes()
         return bytes(
-            prec.to_int8(model, _feeds(calibration, inputs, ranges), fp16=strong).SerializeToString()
+            prec.to_int8(model, _feeds(model, calibration, inputs, ranges), fp16=strong).SerializeToString()
         )
     if precision == "fp32" and now == "fp16":
         return bytes(prec.to_fp32(model).SerializeToString())
@@ -110,9 +112,18 @@ def typed(
 
 
 def _feeds(
-    calibration: Calibrating, inputs: tuple[TensorSpec, ...], ranges: Mapping[str, Range]
+    model: onnx.ModelProto,
+    calibration: Calibrating,
+    inputs: tuple[TensorSpec, ...],
+    ranges: Mapping[str, Range],
 ) -> Iterable[Mapping[str, NDArray]]:
+    """What the network is calibrated with: of a grafted model, what goes into the network inside."""
     if calibration.pictures is None:
         return calibration.feeds or ()
     opt = {name: given[1] for name, given in ranges.items()}
+    if (network := network_of(model)) is not None:
+        inputs = model_inputs(network)
+        if opt:
+            n, *sides, _ = opt[PICTURES]
+            opt = {inputs[0].name: (n, 3, *sides)}
     return cal.picture_feeds(calibration.pictures, cal.picture_input(inputs, opt), calibration.preprocess)

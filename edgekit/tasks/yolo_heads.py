@@ -187,7 +187,7 @@ def decode(
             return _finite(*_rows(output, threshold))
         if head.name == "yolov8":
             return _finite(*_class_scores(output if first else output.T, threshold))
-        grid = _grid(size, len(output)) if head.name == "yolox" else None
+        grid = anchor_grid(size, len(output)) if head.name == "yolox" else None
         return _finite(*_objectness(output, threshold, grid))
 
 
@@ -233,7 +233,7 @@ def _objectness(output: NDArray, threshold: float, grid: tuple[NDArray, NDArray]
 
 
 @lru_cache(maxsize=8)
-def _grid(size: tuple[int, int], anchors: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def anchor_grid(size: tuple[int, int], anchors: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cell (x, y) float32 [A, 2] and stride float32 [A] of each anchor, YOLOX's order."""
     strides = strides_of(anchors, size)
     if strides is None:
