@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from sample_people import mean_scores
 
-import edgekit
 from edgekit.files import engines_dir, sha256
 from edgekit.models import models
 
 NAME = "edgekit-action"
 FILE = engines_dir() / f"{NAME}.onnx"
-SAMPLE = Path(edgekit.__file__).parent / "samples" / "people.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -89,25 +87,10 @@ def test_card_and_shelf_agree(card: str, notes: dict[str, str]) -> None:
 
 def test_the_people_of_the_sample_walk() -> None:
     """Those who cross the picture are said to walk, and nobody to lie, fall or jump."""
-    from edgekit.camera import open_source
     from edgekit.tasks.action import open_action
 
-    seen: dict[int, list[np.ndarray]] = {}
-    with (
-        open_action(NAME, precision="fp32", backend="onnxruntime", stride=8) as task,
-        open_source(str(SAMPLE)) as source,
-    ):
-        for count, frame in enumerate(source):
-            actions = task(frame)
-            assert actions.known is not None
-            assert actions.track_id is not None
-            for row in np.flatnonzero(actions.known):
-                seen.setdefault(int(actions.track_id[row]), []).append(actions.scores[row])
-            if count == 23:
-                break
-        names = list(task.names)
-    people = np.array([np.mean(rows, 0) for rows in seen.values()])
-    assert len(people) >= 3
+    with open_action(NAME, precision="fp32", backend="onnxruntime", stride=8) as task:
+        people, names = mean_scores(task, 24), task.names
     np.testing.assert_allclose(people.sum(1), 1, atol=1e-4)
     said = [names[column] for column in people.argmax(1)]
     assert said.count("walk") >= 0.75 * len(said)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from sample_people import mean_scores
 
-import edgekit
 from edgekit.action_names import AVA80
 from edgekit.files import engines_dir, sha256
 from edgekit.models import models
 
 NAME = "edgekit-slowfast"
-SAMPLE = Path(edgekit.__file__).parent / "samples" / "people.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -78,23 +76,10 @@ def test_card_and_shelf_agree(card: str, notes: dict[str, str]) -> None:
 
 def test_the_people_of_the_sample_walk() -> None:
     """Most of those who cross the picture are said to walk, and none to lie, fall, jump or fight for sure."""
-    from edgekit.camera import open_source
     from edgekit.tasks.slowfast import open_slowfast
 
-    seen: dict[int, list[np.ndarray]] = {}
-    with (
-        open_slowfast(NAME, precision="fp32", backend="onnxruntime", stride=8) as task,
-        open_source(str(SAMPLE)) as source,
-    ):
-        for count, frame in enumerate(source):
-            actions = task(frame)
-            for row in np.flatnonzero(actions.known):
-                seen.setdefault(int(actions.track_id[row]), []).append(actions.scores[row])
-            if count == 47:
-                break
-        names, threshold = list(task.names), task.threshold
-    people = np.array([np.mean(rows, 0) for rows in seen.values()])
-    assert len(people) >= 3
+    with open_slowfast(NAME, precision="fp32", backend="onnxruntime", stride=8) as task:
+        people, names, threshold = mean_scores(task, 48), task.names, task.threshold
     assert (people[:, names.index("walk")] >= threshold).mean() >= 0.6
     for name in ("lie/sleep", "fall down", "fight/hit (a person)"):
         assert (people[:, names.index(name)] < 0.5).mean() >= 0.8

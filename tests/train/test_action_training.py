@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ pytest.importorskip("webdataset", reason="WebDataset is not installed")
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 from actions_made import CLASSES, spec_of, with_label_map, write_set  # noqa: E402
+from own_process import in_a_process  # noqa: E402
 
 from edgekit.errors import EdgekitError, InputError  # noqa: E402
 from edgekit.prepare.action_folders import read_actions  # noqa: E402
@@ -124,28 +122,16 @@ HARD = {
 
 def be_killed(root: Path, tmp_path: Path, hard: dict[str, Any]) -> None:
     """Train in a process that SIGKILL ends in the middle of the second epoch."""
-    script = tmp_path / "go.py"
-    script.write_text(
-        "import os, signal, sys\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from pathlib import Path\n"
-        "import test_action_training as t\n"
+    killed = (
+        "import os, signal\n"
         "t.torch.set_num_threads(1)\n"
         "def killed(self, outputs, batch, number):\n"
         "    if self.global_step == 5:\n"  # 3 batches an epoch
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "t.action_module.ActionModule.on_train_batch_end = killed\n"
-        "if __name__ == '__main__':\n"
-        f"    t.run(Path({str(root)!r}), Path({str(tmp_path / 'parts')!r}), **{hard!r})\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    call = f"t.run(Path({str(root)!r}), Path({str(tmp_path / 'parts')!r}), **{hard!r})"
+    in_a_process(tmp_path, __file__, call, before=killed, ends=-signal.SIGKILL)
 
 
 @pytest.mark.parametrize("kind", ["folder", "shards"])
@@ -298,24 +284,9 @@ def test_two_processes(root: Path, tmp_path: Path, two_devices: str) -> None:
         "dataset__batch_size": 2,
         "dataset__clips_per_video": 2,
     }
-    script = tmp_path / "go.py"
-    script.write_text(
-        "import sys\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from pathlib import Path\n"
-        "import test_action_training as t\n"
-        "if __name__ == '__main__':\n"
-        f"    root, out = Path({str(root)!r}), Path({str(tmp_path / 'out')!r})\n"
-        f"    t.run(root, out, device={two_devices!r}, report=print, **{changes!r})\n"
-    )
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    places = f"Path({str(root)!r}), Path({str(tmp_path / 'out')!r})"
+    call = f"t.run({places}, device={two_devices!r}, report=print, **{changes!r})"
+    done = in_a_process(tmp_path, __file__, call)
     assert done.stdout.count("epoch 0 of 0 to 0") == 1  # the first process speaks
     found = loaded(tmp_path / "out" / "train" / LATEST)
     assert found["global_step"] == 3  # 12 windows, 2 processes, batches of 2

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,6 +14,7 @@ pytest.importorskip("lightning", reason="Lightning is not installed")
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 from ava_made import FPS, write_ava  # noqa: E402
+from own_process import in_a_process  # noqa: E402
 
 from edgekit.errors import InputError  # noqa: E402
 from edgekit.train.loop import load_checkpoint  # noqa: E402
@@ -92,24 +90,9 @@ def test_resumes_to_the_same_weights(data: Path, tmp_path: Path, workers: int) -
 
 def test_two_processes(data: Path, tmp_path: Path, two_devices: str) -> None:
     """DDP over two processes: half the key frames each, one checkpoint and one score of all."""
-    script = tmp_path / "go.py"
-    script.write_text(
-        "import sys\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from pathlib import Path\n"
-        "import test_slowfast_training as t\n"
-        "if __name__ == '__main__':\n"
-        f"    data, out = Path({str(data)!r}), Path({str(tmp_path / 'out')!r})\n"
-        f"    t.run(data, out, epochs=1, batch=3, device={two_devices!r}, devices=2)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    places = f"Path({str(data)!r}), Path({str(tmp_path / 'out')!r})"
+    call = f"t.run({places}, epochs=1, batch=3, device={two_devices!r}, devices=2)"
+    in_a_process(tmp_path, __file__, call)
     assert load_checkpoint(tmp_path / "out" / "slowfast.pt")["step"] == 14 // 3
     assert json.loads((tmp_path / "out" / "scores.json").read_text())["actions"]["go right"]["labelled"] == 9
 

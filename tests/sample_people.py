@@ -1,0 +1,27 @@
+"""The people of the sample clip, for tests of networks that say what people do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import edgekit
+from edgekit.camera import open_source
+
+SAMPLE = Path(edgekit.__file__).parent / "samples" / "people.mp4"
+
+
+def mean_scores(task: Any, frames: int) -> NDArray[np.float32]:
+    """float32 [people, classes]: the mean of each track over those of the first `frames` that know it."""
+    seen: dict[int, list[NDArray[np.float32]]] = {}
+    with open_source(str(SAMPLE)) as source:
+        for _, frame in zip(range(frames), source, strict=False):
+            actions = task(frame)
+            for row in np.flatnonzero(actions.known):
+                seen.setdefault(int(actions.track_id[row]), []).append(actions.scores[row])
+    people = np.array([np.mean(rows, 0) for rows in seen.values()])
+    assert len(people) >= 3
+    return people
