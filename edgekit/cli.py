@@ -17,6 +17,7 @@ from edgekit.errors import EdgekitError
 #: name: (function that adds the parser, one line of help). Its module is imported only when it is used.
 COMMANDS = {
     "doctor": ("edgekit.doctor:add_parser", "what this machine has, what is missing, and the cure"),
+    "selftest": ("edgekit.selftest:add_parser", "try everything this machine can do; one file to send"),
     "sources": ("edgekit.sources_cli:add_parser", "what can be opened here: cameras, streams, files"),
     "models": ("edgekit.models.cli:add_parser", "the shelf: list, fetch, add and verify models"),
     "build": ("edgekit.engine.build_cli:add_parser", "build a TensorRT plan from ONNX"),

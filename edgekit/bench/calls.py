@@ -24,7 +24,7 @@ def to_time(
 ) -> tuple[Callable[[], Any], Callable[[], dict[str, float]]]:
     """What is timed, and what tells the seconds of its stages afterwards; `stack` closes what it opens."""
     if case["part"] == "engine":
-        feeds = _feeds(engine, case["model"], case["batch"])
+        feeds = real_feeds(engine, case["model"], case["batch"])
         return (lambda: engine(feeds)), (lambda: engine.times)
     if case["part"] == "both":
         return _both(stack, engine, case)
@@ -54,7 +54,7 @@ def _both(
     """The detector's engine and the pose network's, one after the other: one person a picture."""
     batch, times = case["batch"], {"detect": 0.0, "pose": 0.0}
     finder = stack.enter_context(open_detector(pose, case))
-    pictures, crops = _feeds(finder, case["detector"], batch), _feeds(pose, case["model"], batch)
+    pictures, crops = real_feeds(finder, case["detector"], batch), real_feeds(pose, case["model"], batch)
 
     def step() -> None:
         start = time.perf_counter()
@@ -74,7 +74,7 @@ def open_detector(pose: Engine, case: dict[str, Any]) -> Engine:
     return open_exact(case["detector"], pose.precision, pose.backend, **how)
 
 
-def _feeds(engine: Any, model: str, batch: int) -> dict[str, NDArray]:
+def real_feeds(engine: Any, model: str, batch: int) -> dict[str, NDArray]:
     """A full batch of an engine's input: frames of the sample clip as its task prepares them.
 
     For a top-down pose network each is a whole frame, taken for a person; random numbers for what is of no

@@ -48,24 +48,24 @@ def run_worker(case: Mapping[str, Any], time_limit: float, command: Sequence[str
         except subprocess.TimeoutExpired:
             return {"failed": f"not done after {time_limit:g} s (--time-limit), and ended"}
         finally:
-            _end(process)
+            end_session(process)
             os.close(writer)
         with suppress(ValueError, IndexError):
             answer = json.loads(text.strip().splitlines()[-1])
             if isinstance(answer, dict) and process.returncode == 0:
                 return answer
         words.seek(0)
-        return {"failed": _why(process.returncode, words.read())}
+        return {"failed": why_ended(process.returncode, words.read())}
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end_session(process: subprocess.Popen[str]) -> None:
     """Kill what is left of the worker's session, and wait for it."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
-def _why(code: int, words: str) -> str:
+def why_ended(code: int, words: str) -> str:
     """How the worker ended, with its last line."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     last = f": {lines[-1][:300]}" if lines else ""
