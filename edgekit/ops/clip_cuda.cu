@@ -3,28 +3,35 @@
 
 #define THREADS 256  // a block; THREADS of clip_cuda.py, and as many entries as a table has
 
+typedef unsigned Bits32;
+typedef unsigned short Bits16;
+
+// [span, channels, plane] bytes at `at`; a picture of (high, wide) in the upper left of planes `width` wide.
+struct Ring {
+    const unsigned char *at;
+    int span, channels, width, plane, high, wide;
+};
+
 template <typename T, int N> struct alignas(N * sizeof(T)) Pack { T at[N]; };
 
-// N pixels a thread. frames [2, length]: the clip's frames counted from `first`, the oldest one that the ring
-// has standing in for older ones; then the slow path's place for each, or -1.
+// N pixels a thread, blocks along y for a frame of a channel.
 template <typename T, int N>
-__device__ void gather(const unsigned char *ring, int span, int channels, int width, int plane, int high,
-                       int wide, const int *frames, int length, int first, int few, const T *tables, T *fast,
+__device__ void gather(Ring ring, const int *frames, int length, int first, int few, const T *tables, T *fast,
                        T *slow) {
     __shared__ T table[THREADS];
     int channel = blockIdx.y / length, frame = blockIdx.y % length;
     table[threadIdx.x] = tables[channel * THREADS + threadIdx.x];
     __syncthreads();
-    int number = first + frames[frame], also = frames[length + frame];
-    const unsigned char *from = ring + ((size_t)((number > 0 ? number : 0) % span) * channels + channel) * plane;
-    T *into = fast + ((size_t)channel * length + frame) * plane;
-    T *besides = slow + ((size_t)channel * few + (also < 0 ? 0 : also)) * plane;
-    bool filled = high * width == plane && wide == width;  // else there is nothing right of or below the picture
-    for (int at = (blockIdx.x * THREADS + threadIdx.x) * N; at < plane; at += gridDim.x * THREADS * N) {
+    int place = max(first + frames[frame], 0) % ring.span, also = frames[length + frame];
+    const unsigned char *from = ring.at + ((size_t)place * ring.channels + channel) * ring.plane;
+    T *into = fast + ((size_t)channel * length + frame) * ring.plane;
+    T *besides = slow + ((size_t)channel * few + max(also, 0)) * ring.plane;
+    bool filled = ring.high * ring.width == ring.plane && ring.wide == ring.width;
+    for (int at = (blockIdx.x * THREADS + threadIdx.x) * N; at < ring.plane; at += gridDim.x * THREADS * N) {
         Pack<unsigned char, N> bytes = *(const Pack<unsigned char, N> *)(from + at);
         Pack<T, N> values;
-        for (int n = 0; n < N; n++) {
-            bool inside = filled || ((at + n) / width < high && (at + n) % width < wide);
+        for (int n = 0; n < N; n++) {  // zeros lie right of the picture and below it
+            bool inside = filled || ((at + n) / ring.width < ring.high && (at + n) % ring.width < ring.wide);
             values.at[n] = inside ? table[bytes.at[n]] : (T)0;
         }
         *(Pack<T, N> *)(into + at) = values;
@@ -32,19 +39,21 @@ __device__ void gather(const unsigned char *ring, int span, int channels, int wi
     }
 }
 
-// Blocks along y for a channel's frame. ring [span, channels, plane]; fast [channels, length, plane] and
-// slow [channels, few, plane]; (high, wide) is the picture's size in the upper left, zeros lie beside it.
+// frames [2, length]: the clip's frames counted from `first`, number 0 standing in for those before it; then
+// the slow path's place of each, or -1. fast [channels, length, plane], slow [channels, few, plane].
 // packed: every plane of ring and clips begins where 16 bytes of values may be written at once.
-#define GATHER(name, T)                                                                                      \
-    extern "C" __global__ void name(const unsigned char *ring, int span, int channels, int width, int plane, \
-                                    int high, int wide, const int *frames, int length, int first, int few,   \
-                                    const T *tables, T *fast, T *slow, int packed) {                         \
-        if (packed)                                                                                          \
-            gather<T, 16 / sizeof(T)>(ring, span, channels, width, plane, high, wide, frames, length, first, \
-                                      few, tables, fast, slow);                                              \
-        else                                                                                                 \
-            gather<T, 1>(ring, span, channels, width, plane, high, wide, frames, length, first, few, tables, \
-                         fast, slow);                                                                        \
-    }
-GATHER(gather_f32, unsigned int)
-GATHER(gather_f16, unsigned short)
+extern "C" __global__ void gather_f32(const unsigned char *ring, int span, int channels, int width, int plane,
+                                      int high, int wide, const int *frames, int length, int first, int few,
+                                      const Bits32 *tables, Bits32 *fast, Bits32 *slow, int packed) {
+    Ring from = {ring, span, channels, width, plane, high, wide};
+    if (packed) gather<Bits32, 4>(from, frames, length, first, few, tables, fast, slow);
+    else gather<Bits32, 1>(from, frames, length, first, few, tables, fast, slow);
+}
+
+extern "C" __global__ void gather_f16(const unsigned char *ring, int span, int channels, int width, int plane,
+                                      int high, int wide, const int *frames, int length, int first, int few,
+                                      const Bits16 *tables, Bits16 *fast, Bits16 *slow, int packed) {
+    Ring from = {ring, span, channels, width, plane, high, wide};
+    if (packed) gather<Bits16, 8>(from, frames, length, first, few, tables, fast, slow);
+    else gather<Bits16, 1>(from, frames, length, first, few, tables, fast, slow);
+}

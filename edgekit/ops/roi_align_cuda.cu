@@ -1,5 +1,5 @@
-// RoIAlign: the CUDA twin of roi_align.py. As there, the weight of a feature in the mean of a cell is a product
-// of one along x and one along y. They are found first, once a box; then every channel is weighed with them.
+// RoIAlign: the CUDA twin of roi_align.py. As there, the weight of a feature in the mean of a cell is a
+// product of one along x and one along y: found first, once a box; then every channel is weighed with them.
 
 #include <cuda_fp16.h>
 
@@ -15,8 +15,8 @@ __device__ bool sample_at(float cell, float step, int sample, int count, int siz
     return place >= -1.0f && place <= (float)size;
 }
 
-// One thread a box, an axis (x, y) and a cell. boxes [count, 4]; spans [count, 2, cells, 2]: the first feature
-// that the cell touches, and how many; weights [count, 2, cells, most]: theirs. Sums in roi_align.py's order.
+// One thread a box, an axis (x, y) and a cell. boxes [count, 4]; spans [count, 2, cells, 2]: the first
+// feature that the cell touches, and how many; weights [count, 2, cells, most]: theirs. As in roi_align.py.
 extern "C" __global__ void roi_weights(const float *boxes, int count, float scale, float shift, int ratio,
                                        int aligned, int width, int height, int cells, int most, int *spans,
                                        float *weights) {
@@ -79,13 +79,26 @@ __device__ void roi_means(const In *features, int channels, int height, int widt
         }
 }
 
-#define ROI_MEANS(name, In, Out)                                                                              \
-    extern "C" __global__ void name(const In *features, int channels, int height, int width,                 \
-                                    const int *spans, const float *weights, int count, int cells, int most, \
-                                    Out *out) {                                                              \
-        roi_means(features, channels, height, width, spans, weights, count, cells, most, out);               \
-    }
-ROI_MEANS(roi_means_f32_f32, float, float)
-ROI_MEANS(roi_means_f32_f16, float, __half)
-ROI_MEANS(roi_means_f16_f32, __half, float)
-ROI_MEANS(roi_means_f16_f16, __half, __half)
+extern "C" __global__ void roi_means_f32_f32(const float *features, int channels, int height,
+                                             int width, const int *spans, const float *weights, int count,
+                                             int cells, int most, float *out) {
+    roi_means(features, channels, height, width, spans, weights, count, cells, most, out);
+}
+
+extern "C" __global__ void roi_means_f32_f16(const float *features, int channels, int height,
+                                             int width, const int *spans, const float *weights, int count,
+                                             int cells, int most, __half *out) {
+    roi_means(features, channels, height, width, spans, weights, count, cells, most, out);
+}
+
+extern "C" __global__ void roi_means_f16_f32(const __half *features, int channels, int height,
+                                             int width, const int *spans, const float *weights, int count,
+                                             int cells, int most, float *out) {
+    roi_means(features, channels, height, width, spans, weights, count, cells, most, out);
+}
+
+extern "C" __global__ void roi_means_f16_f16(const __half *features, int channels, int height,
+                                             int width, const int *spans, const float *weights, int count,
+                                             int cells, int most, __half *out) {
+    roi_means(features, channels, height, width, spans, weights, count, cells, most, out);
+}
