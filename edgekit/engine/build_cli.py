@@ -33,7 +33,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--calibration", metavar="DIR", help="folder of pictures, for int8")
     parser.add_argument("--workspace", type=int, metavar="MiB", help="default: half of the free memory")
     parser.add_argument("--dla", type=int, metavar="CORE", help="run on this DLA core where it can")
-    parser.add_argument("--out", metavar="FILE", help="where to put the plan")
+    parser.add_argument("--graft", action="store_true", help="with the steps around the network inside")
+    parser.add_argument(
+        "--rows", type=int, metavar="N", help="of --graft: boxes that leave a YOLO, best first (default 1000)"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="where to put the plan; of --graft also the grafted x.onnx, without a plan",
+    )
     parser.add_argument("--force", action="store_true", help="build even if the plan still fits")
     parser.add_argument("--no-timing-cache", action="store_true", help="measure every layer anew")
     parser.add_argument("--layers", action="store_true", help="list the layers of the plan")
@@ -55,6 +63,10 @@ def run_build(args: argparse.Namespace) -> int:
     pictures, recipe = None, None
     if args.calibration:
         pictures, recipe = calibrated_with(args.model, path, args.calibration)
+    if args.graft or args.rows is not None:
+        path = _grafted(args)
+        if args.out and Path(args.out) == path:
+            return 0
     parts = parts_of(path, parse_shapes(args.shapes) if args.shapes else None)
     if len(parts) > 1 and args.out:
         raise InputError(f"{path.name} becomes two plans, around RoIAlign; leave --out away.")
@@ -82,6 +94,21 @@ def run_build(args: argparse.Namespace) -> int:
         if args.layers:
             sys.stdout.write(layer_table(plan.layers()))
     return 0
+
+
+def _grafted(args: argparse.Namespace) -> Path:
+    """The grafted file that the plan is built of; written to `--out`, and all there is, if that is one."""
+    from edgekit.engine.graft import graft_of
+    from edgekit.engine.graft_files import ROWS, grafted_file
+    from edgekit.engine.onnx_file import load_model
+
+    if args.wts or not args.graft:
+        raise InputError("--graft is of an ONNX file, and --rows is of --graft.")
+    out = args.out if args.out and Path(args.out).suffix == ".onnx" else None
+    path = grafted_file(args.model, ROWS if args.rows is None else args.rows, out=out)
+    note = graft_of(load_model(path))
+    sys.stdout.write(f"grafted  {path}\nsteps    {note.words() if note else ''}\n{'' if out else chr(10)}")
+    return path
 
 
 def parts_of(path: Path, shapes: ShapeRanges | None) -> list[tuple[Path, ShapeRanges | None]]:

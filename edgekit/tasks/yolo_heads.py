@@ -7,6 +7,7 @@
 | darknet  | [B, A, 5+nc]             | as yolov5: v3, v3-SPP, v4, letterboxed as Darknet's pictures |
 | yolox    | [B, A, 5+nc]             | offsets and log sizes on a grid, objectness, class scores    |
 | end2end  | [B, N, 6]                | xyxy, score, class, already without doubles: v10, 26         |
+| grafted  | [B, k, 7]                | xyxy, score, class, anchor: any but end2end (`engine.graft`) |
 
 B pictures, A anchors, nc classes; xywh is centre and size in pixels of the network's input.
 """
@@ -174,7 +175,7 @@ def decode(
     """Boxes of one picture whose score passes `threshold`, before NMS; none with NaN or infinity.
 
     Args:
-        output: one picture's part of the network's output, [4+nc, A], [A, 5+nc] or [N, 6].
+        output: one picture's part of the network's output, [4+nc, A], [A, 5+nc], [N, 6] or [k, 7].
         size: (height, width) of the network's input.
         threshold: scores must be above it; the best class of a box counts.
         first: see `channels_first`.
@@ -183,7 +184,12 @@ def decode(
         InputError: a YOLOX output does not have the anchors of this size.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        if head.name == "end2end":
+        if head.name == "grafted":
+            output = output[output[:, 4] > threshold]
+            output = output[
+                np.argsort(output[:, 6], kind="stable")
+            ]  # the anchors' order decides between equals
+        if head.name in ("grafted", "end2end"):
             return _finite(*_rows(output, threshold))
         if head.name == "yolov8":
             return _finite(*_class_scores(output if first else output.T, threshold))
