@@ -18,7 +18,7 @@ from edgekit.errors import EdgekitError
 from edgekit.files import sha256
 from edgekit.ops.resize import to_size
 from edgekit.prepare.action_folders import ActionClip, read_actions, read_note
-from edgekit.prepare.action_split import group_of
+from edgekit.prepare.clip_names import group_of
 from edgekit.tasks.action_nets import Net, Notes, read_notes
 from edgekit.tasks.action_tape import planes_of, tables
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from edgekit.camera.pace import Pace
 from edgekit.camera.pictures import read_picture
 from edgekit.errors import EdgekitError, InputError
-from edgekit.live.clip_names import NOBODY, free_name, plain_name
 from edgekit.live.clip_take import CancelledError, Mark, Rate, Take
 from edgekit.prepare.action_folders import count_classes, write_clip
+from edgekit.prepare.clip_names import NOBODY, free_name, plain_name
 from edgekit.prepare.clips import DiskFullError
 from edgekit.results import Frame, Result
 from edgekit.run import PATIENCE_S, Session

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.camera import Source
 from edgekit.errors import MissingError
-from edgekit.live.clip_names import person_of
+from edgekit.prepare.clip_names import person_of
 
 if TYPE_CHECKING:
     from edgekit.live.recorder_view import RecorderView

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgekit.prepare.action_folders import all_clips, read_note
 from edgekit.prepare.annotate import split_by_group
 from edgekit.prepare.ava import Outcome
+from edgekit.prepare.clip_names import group_of
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,6 @@ class Division:
         known = {group: "val" if side == "test" else "train" for group, side in fixed.items()}
         drawn = split_by_group(groups, self.share, self.seed, self.patterns, known)
         return {key: "test" if side == "val" else "train" for key, side in drawn.items()}
-
-
-def group_of(folder: Path, note: Mapping[str, Any]) -> str:
-    """Who or what a clip must stay together with.
-
-    That is the group that it was prepared with, the person who was recorded, or what its name has before the
-    last number (anna of anna_3); of the names video_1, video_2, which say nothing, each is for itself.
-    """
-    for word in ("group", "person"):
-        if note.get(word):
-            return str(note[word])
-    who, _, number = folder.name.rpartition("_")
-    return who if number.isdigit() and who not in ("", "video") else f"{folder.parent.name}/{folder.name}"
 
 
 def split_set(root: Path, division: Division, outcome: Outcome) -> None:
