@@ -47,7 +47,7 @@ def nms(
     # Two boxes without area give 0/0, huge ones inf/inf: NaN is not above the limit and drops neither.
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         columns[4] = (columns[2] - columns[0]) * (columns[3] - columns[1])
-        kept = _greedy(columns, _largest_float32(iou), max_det)
+        kept = _greedy(columns, largest_float32(iou), max_det)
     return order[kept].astype(np.int64)
 
 
@@ -102,7 +102,7 @@ def _settle(over: NDArray[np.bool_]) -> list[int]:
     return stays
 
 
-def _largest_float32(value: float) -> np.float32:
+def largest_float32(value: float) -> np.float32:
     """The largest float32 not above `value`: torchvision compares a float32 overlap with a double."""
     near = np.float32(value)
     return near if float(near) <= value else np.nextafter(near, np.float32(-np.inf))
