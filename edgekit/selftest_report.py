@@ -119,8 +119,14 @@ def read_report(path: Path | str) -> dict[str, Any]:
     try:
         steps = [_checked(step) for step in found["steps"]]
         device = {str(key): value for key, value in found["device"].items()}
-        return {**found, "steps": steps, "device": device, "date": str(found["date"])}
-    except (KeyError, TypeError, AttributeError) as error:
+        return {
+            **found,
+            "steps": steps,
+            "device": device,
+            "date": str(found["date"]),
+            "asked": dict(found["asked"]),
+        }
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__} {error}.") from error
 
 
