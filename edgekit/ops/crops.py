@@ -137,7 +137,7 @@ class _Rows:
         return self._buffer[: self.batch or count], boxes
 
     def place(self, xyxy: NDArray) -> tuple[list[NDArray[np.float64]], NDArray[np.float32]]:
-        """For each box [N, 4] the 2×3 matrix from source pixels into its crop, and float32 [N, 4]: as grown."""
+        """For each box [N, 4] the 2×3 matrix from source into crop, and float32 [N, 4]: the box as grown."""
         centre, size = centre_and_size(xyxy, self.size[1] / self.size[0], self.scale)
         return self._matrices(centre, size), boxes_of(centre, size)
 
@@ -161,8 +161,8 @@ class Crops(_Rows):
         dtype: float32 or float16.
 
     Attributes:
-        tables: [2, 3, 256] float32, or float16 as uint16 bits: what a byte of R, G and B becomes in a crop that
-            has a byte above 1, and in one that has none: only the first is divided by 255.
+        tables: [2, 3, 256] float32, or float16 as uint16 bits: what a byte of R, G and B becomes in a crop
+            that has a byte above 1, and in one that has none: only the first is divided by 255.
 
     Raises:
         InputError: a setting makes no sense.

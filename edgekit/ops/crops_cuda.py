@@ -47,7 +47,7 @@ class CudaCrops:
             raise
 
     def put(self, matrices: Sequence[NDArray[np.float64]], rows: int) -> None:
-        """Start the upload of where people stand: their matrices, of `Crops.place`, for a tensor of `rows`."""
+        """Start the upload of where people stand: matrices of `Crops.place`, for a tensor of `rows`."""
         if self._seen.shape[0] < rows:
             self._seen = self._words.array((rows,), np.uint32)
             blocks = -(-rows // THREADS)
@@ -138,4 +138,5 @@ def check_twin(gpu: GpuThread) -> str:
             one.free()
     # OpenCV before 4.12 has weights in steps of 1/32: on noise up to 2 × 255 / 64 levels.
     assert apart.max() <= 9, f"crops differ from OpenCV's by {apart.max():.1f} grey levels"
-    return f"5 crops, {(apart > 0.5).mean():.2%} of values differ from OpenCV's, by {apart.max():.0f} levels at most"
+    share, most = (apart > 0.5).mean(), apart.max()
+    return f"5 crops, {share:.2%} of values differ from OpenCV's, by {most:.0f} levels at most"

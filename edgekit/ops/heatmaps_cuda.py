@@ -71,9 +71,8 @@ def check_twin(gpu: GpuThread) -> str:
             found = twin.enqueue(buffer.put(maps, gpu.stream))
             gpu.stream.synchronize()
             wanted = decode(maps)
-            assert np.array_equal(found, wanted), (
-                f"points differ by up to {np.abs(found - wanted).max()} cells"
-            )
+            apart = np.abs(found - wanted).max()
+            assert np.array_equal(found, wanted), f"points differ by up to {apart} cells"
     finally:
         buffer.free()
         twin.free()

@@ -1,248 +1,180 @@
 """Peaks and scores of limbs on the GPU: the CUDA twin of `edgekit.ops.peaks` and `edgekit.ops.paf`.
 
-    with CudaParser(topology.links) as parser:
-        peaks, refined, scores = parser(cmap, paf)
-
-The kernels (paf_cuda.cu) give what the NumPy functions give, to the last bit. All CUDA work is done by the
-GPU's owner thread. They are compiled by nvcc when a parser is first made; pycuda keeps the result.
+The maps are read where the engine left them; peaks, their refined places and the scores of all limbs come to
+the host in one copy, equal to what the NumPy functions give to the last bit. Which limbs make people is the
+CPU's work (`people_of`), as there.
 """
 
 from __future__ import annotations
 
-import shutil
-import weakref
-from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.engine.cuda import NON_BLOCKING, Buffer
-from edgekit.engine.gpu_thread import GpuThread, acquire, load_driver
-from edgekit.errors import EdgekitError, InputError, MissingError
+from edgekit.engine.cuda import Buffer, DeviceArray, Kernels
+from edgekit.engine.gpu_thread import GpuThread
+from edgekit.errors import InputError
 from edgekit.ops.connect import assign, connect_parts, keypoints_of
-from edgekit.ops.peaks import Peaks
-from edgekit.topology import Topology
+from edgekit.ops.paf import score_links
+from edgekit.ops.peaks import Peaks, find_peaks, refine_peaks
 
 SOURCE = Path(__file__).with_name("paf_cuda.cu")
-NVCC = "/usr/local/cuda/bin/nvcc"  # where JetPack has it, though not on PATH
-THREADS = 64  # a block; there are about a thousand rows of maps
-KERNELS = ("mark_peaks", "refine_peaks", "score_limbs")
+THREADS = 1024  # at most, of a block that looks for the peaks of a map, as in the kernel
+LIMBS = 128  # threads of a block that scores limbs
+BLOCKS = 8  # of those blocks a link; what is more than a thread each they do one after the other
+#: Scores that come to the host with the peaks: those of about 25 people. More take a second copy.
+FIRST = 16384
+SUFFIX = {"float32": "f32", "float16": "f16"}
 Found = tuple[Peaks, NDArray[np.float32], list[NDArray[np.float32]]]
 
 
 class CudaParser:
-    """`find_peaks`, `refine_peaks` and `score_links` in one call.
+    """`find_peaks`, `refine_peaks` and `score_links` of maps on the GPU. Owner thread only.
 
     Args:
+        gpu: the thread.
         links: int64 [L, 4], `Topology.links`.
         window, samples, max_parts: as of `parse_objects`.
-        device: number of the GPU.
 
     Raises:
-        MissingError: no pycuda, no GPU, or no nvcc.
+        MissingError: no nvcc.
     """
 
     def __init__(
         self,
+        gpu: GpuThread,
         links: NDArray[np.int64],
         *,
         window: int = 5,
         samples: int = 7,
         max_parts: int = 100,
-        device: int = 0,
     ) -> None:
-        gpu = acquire(device)
+        self.links = links
+        self._gpu, self._reach, self._samples, self._most = gpu, window // 2, samples, max_parts
+        self._kernels = Kernels(SOURCE)
+        self._kept = Buffer(gpu)
+        self._out: list[Buffer] = []  # one a picture
+        self._parts = 0
         try:
-            session = gpu.call(_Session, gpu, links, window // 2, samples, max_parts)
+            self._links = self._kept.put(links.astype(np.int32), gpu.stream)
         except BaseException:
-            gpu.release()
+            self.free()
             raise
-        self._gpu, self._session = gpu, session
-        self._window = window
-        self._close = weakref.finalize(self, gpu.abandon, session)
-        self._close.atexit = False  # the owner thread frees what is open when the interpreter ends
 
-    def __call__(self, cmap: NDArray[np.float32], paf: NDArray[np.float32], threshold: float = 0.1) -> Found:
-        """Peaks, their refined places float32 [P, 2] and the scores of each link, as of the NumPy functions.
+    def enqueue(self, cmap: DeviceArray, paf: DeviceArray, n: int = 0, threshold: float = 0.1) -> None:
+        """Start decoding the maps of picture `n`; nothing waits. `found` gives what comes of it.
 
         Args:
-            cmap: float32 [K, H, W].
-            paf: float32 [2·L, H, W].
+            cmap: [N, K, H, W], float32 or float16.
+            paf: [N, 2·L, H, W], likewise.
+            n: the picture.
             threshold: smallest value of a peak.
 
         Raises:
             InputError: the maps do not fit the links, or the window does not fit the maps.
-            EdgekitError: the GPU failed, or this parser is closed.
         """
-        if not self._close.alive:
-            raise EdgekitError("this parser is closed; make a new one.")
-        links = self._session.links
         if not (
-            cmap.ndim == paf.ndim == 3
-            and cmap.dtype == paf.dtype == np.float32
-            and len(cmap) > links[:, 2:].max(initial=0)
-            and len(paf) > links[:, :2].max(initial=-1)
-            and min(cmap.shape[1:]) > self._window // 2
+            len(cmap.shape) == len(paf.shape) == 4
+            and {cmap.dtype.name, paf.dtype.name} <= set(SUFFIX)
+            and cmap.shape[0] == paf.shape[0] > n >= 0
+            and cmap.shape[1] > self.links[:, 2:].max(initial=0)
+            and paf.shape[1] > self.links[:, :2].max(initial=-1)
+            and cmap.shape[2:] == paf.shape[2:]
+            and min(cmap.shape[2:]) > self._reach
         ):
             raise InputError(
                 f"maps of {cmap.dtype} {list(cmap.shape)} and {paf.dtype} {list(paf.shape)} do not fit "
-                f"{len(links)} links and a window of {self._window}."
+                f"{len(self.links)} links and a window of {2 * self._reach + 1}."
             )
-        return self._gpu.call(self._session.run, cmap, paf, threshold)
+        self._parts, most, stream = cmap.shape[1], self._most, self._gpu.stream
+        while len(self._out) <= n:
+            self._out.append(Buffer(self._gpu))
+        totals = self._out[n].array((self._words(),), np.int32).address
+        places = totals + 4 * self._parts
+        refined, values = places + 8 * self._parts * most, places + 16 * self._parts * most
+        size = np.int32(cmap.shape[2]), np.int32(cmap.shape[3])
+        reach, limit, samples = map(np.int32, (self._reach, most, self._samples))
+        find, score = f"find_peaks_{SUFFIX[cmap.dtype.name]}", f"score_limbs_{SUFFIX[paf.dtype.name]}"
+        found = totals, places, refined, values
+        how = np.float32(threshold), reach, limit
+        threads = min(-(-cmap.shape[2] * cmap.shape[3] // 32) * 32, THREADS)
+        self._kernels(find, self._parts, threads, stream, cmap.row(n), *size, *how, *found)
+        peaks = self._links, totals, refined, limit, samples
+        grid, scores = (BLOCKS, len(self.links)), totals + 4 * self._head()
+        self._kernels(score, grid, LIMBS, stream, paf.row(n), *size, *peaks, scores)
+        self._out[n].fetch((min(self._head() + FIRST, self._words()),), np.int32, stream)
 
-    def parse_objects(
-        self,
-        cmap: NDArray[np.float32],
-        paf: NDArray[np.float32],
-        topology: Topology,
-        *,
-        cmap_threshold: float = 0.1,
-        link_threshold: float = 0.1,
-        max_people: int = 100,
-    ) -> NDArray[np.float32]:
-        """As `edgekit.ops.connect.parse_objects`; the assignment and what follows is the CPU's."""
-        peaks, refined, scores = self(cmap, paf, cmap_threshold)
-        people = connect_parts(assign(scores, topology.links, peaks, link_threshold), peaks, max_people)
-        return keypoints_of(people, peaks, refined)
+    def found(self, n: int = 0) -> Found:
+        """Peaks of picture `n`, places float32 [P, 2] and scores of each link, as of the NumPy functions.
 
-    def close(self) -> None:
-        """Free everything; a second call does nothing."""
-        if self._close.detach() is not None:
-            self._gpu.give_up(self._session)
-
-    def __enter__(self) -> CudaParser:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class _Session:
-    """What lives on the GPU's owner thread: made, run and freed there."""
-
-    def __init__(self, gpu: GpuThread, links: NDArray[np.int64], reach: int, samples: int, most: int) -> None:
-        self.links = links
-        self._gpu, self._drv = gpu, load_driver()
-        self._reach, self._samples, self._most = reach, samples, most
-        self._undo = ExitStack()  # frees in the reverse order of what follows
-        self._undo.callback(self._forget)
-        self._buffers: dict[str, Buffer] = {}
-        try:
-            self._module: Any = _compile()
-            self._kernels = [self._module.get_function(name) for name in KERNELS]
-            self._stream: Any = self._drv.Stream(NON_BLOCKING)
-        except self._drv.Error as error:
-            raise EdgekitError(f"the CUDA decoder cannot be made ({error}).") from error
-        for name in ("cmap", "paf", "rows", "peaks", "links", "starts", "scores"):
-            self._buffers[name] = Buffer(gpu)
-            self._undo.callback(self._buffers[name].free)
-        gpu.kept.append(self)
+        The stream must have been synchronized. The arrays are the caller's own.
+        """
+        out, most, parts = self._out[n], self._most, self._parts
+        counts = out.view((parts,), np.dtype(np.int32)).astype(np.int64)
+        begins, ends = counts[self.links[:, 2]].tolist(), counts[self.links[:, 3]].tolist()
+        starts = np.concatenate([[0], np.cumsum(np.multiply(begins, ends))]).astype(np.int64)
+        words = self._head() + int(starts[-1])
+        if starts[-1] > FIRST:
+            out.fetch((words,), np.int32, self._gpu.stream)
+            self._gpu.stream.synchronize()
+        found = out.view((words,), np.dtype(np.int32))
+        kept = np.arange(most) < counts[:, None]
+        yx, tail = found[parts : parts + 2 * parts * most], found[parts + 2 * parts * most :].view(np.float32)
+        y, x = yx.reshape(parts, most, 2)[kept].T.astype(np.int64)
+        first = np.concatenate([[0], np.cumsum(counts)])
+        value = tail[2 * parts * most : 3 * parts * most].reshape(parts, most)[kept]
+        peaks = Peaks(np.repeat(np.arange(parts), counts), y, x, value, first)
+        scores = tail[3 * parts * most :].copy()
+        cut = zip(starts.tolist(), begins, ends, strict=False)
+        return (
+            peaks,
+            tail[: 2 * parts * most].reshape(parts, most, 2)[kept],
+            [scores[start : start + a * b].reshape(a, b) for start, a, b in cut],
+        )
 
     def free(self) -> None:
-        """Free the buffers, then the stream and the kernels."""
-        with suppress(ValueError):
-            self._gpu.kept.remove(self)
-        self._undo.close()
+        for one in (self._kept, *self._out, self._kernels):
+            one.free()
 
-    def _forget(self) -> None:
-        self._kernels.clear()
-        self._stream = self._module = None
+    def _head(self) -> int:
+        """Words before the scores: totals, places, refined places and values of all parts."""
+        return self._parts * (1 + 5 * self._most)
 
-    def run(self, cmap: NDArray[np.float32], paf: NDArray[np.float32], threshold: float) -> Found:
-        """Upload, peaks, then the scores of the limbs that there are."""
-        try:
-            try:
-                peaks, refined = self._peaks(cmap, threshold)
-                return peaks, refined, self._scores(paf, peaks)
-            finally:
-                self._stream.synchronize()  # on failure too: nothing may still write when buffers move
-        except self._drv.Error as error:
-            raise EdgekitError(f"CUDA failed while decoding poses ({error}); open the task again.") from error
-
-    def _peaks(self, cmap: NDArray[np.float32], threshold: float) -> tuple[Peaks, NDArray[np.float32]]:
-        parts, height, width = (np.int32(n) for n in cmap.shape)
-        most, count = self._most, len(cmap)
-        rows, shape = int(parts * height), (parts, height, width)
-        self._send("cmap", cmap)
-        columns = self._room("rows", rows * (int(width) + 1))
-        out = self._room("peaks", count * (1 + 5 * most))
-        totals, places = out, out + 4 * count
-        refined, values = places + 8 * count * most, places + 16 * count * most
-        reach, counts = np.int32(self._reach), columns + 4 * rows * int(width)
-        source = self._buffers["cmap"].address
-        self._launch(0, rows, source, *shape, np.float32(threshold), reach, columns, counts)
-        limits = (reach, np.int32(most), columns, counts)
-        self._launch(1, rows, source, *shape, *limits, totals, places, refined, values)
-        found = self._fetch("peaks", count * (1 + 5 * most))
-        first = np.concatenate([[0], np.cumsum(found[:count])])
-        kept = np.arange(most) < found[:count, None]
-        yx, tail = found[count : count + 2 * count * most], found[count + 2 * count * most :].view(np.float32)
-        y, x = yx.reshape(count, most, 2)[kept].T.astype(np.int64)
-        part = np.repeat(np.arange(count), found[:count])
-        value = tail[2 * count * most :].reshape(count, most)[kept]
-        return Peaks(part, y, x, value, first), tail[: 2 * count * most].reshape(count, most, 2)[kept]
-
-    def _scores(self, paf: NDArray[np.float32], peaks: Peaks) -> list[NDArray[np.float32]]:
-        counts = peaks.counts
-        begins, ends = counts[self.links[:, 2]].tolist(), counts[self.links[:, 3]].tolist()
-        starts = np.concatenate([[0], np.cumsum(np.multiply(begins, ends))]).astype(np.int32)
-        total = int(starts[-1])
-        if total:
-            self._send("paf", paf)
-            self._send("links", self.links.astype(np.int32))
-            self._send("starts", starts)
-            scores = self._room("scores", total)
-            paf_at, links, starts_at, out = (
-                self._buffers[n].address for n in ("paf", "links", "starts", "peaks")
-            )
-            refined = out + 4 * len(counts) * (1 + 2 * self._most)
-            size = (np.int32(paf.shape[1]), np.int32(paf.shape[2]))
-            limits = (np.int32(self._most), np.int32(self._samples))
-            count = np.int32(len(self.links))
-            self._launch(2, total, paf_at, *size, links, count, starts_at, out, refined, *limits, scores)
-        flat = self._fetch("scores", total).view(np.float32).copy()
-        cut = zip(starts.tolist(), begins, ends, strict=False)
-        return [flat[start : start + a * b].reshape(a, b) for start, a, b in cut]
-
-    def _send(self, name: str, array: NDArray) -> None:
-        buffer = self._buffers[name]
-        buffer.grow(array.nbytes)
-        np.copyto(buffer.view(array.shape, array.dtype), array)
-        buffer.upload(array.nbytes, self._stream)
-
-    def _room(self, name: str, words: int) -> int:
-        """Address of room for so many words of four bytes."""
-        self._buffers[name].grow(4 * words)
-        return self._buffers[name].address
-
-    def _fetch(self, name: str, words: int) -> NDArray[np.int32]:
-        """What the kernels wrote, as int32 [words], a view that the next call overwrites."""
-        self._buffers[name].download(4 * words, self._stream)
-        self._stream.synchronize()
-        return self._buffers[name].view((words,), np.dtype(np.int32))
-
-    def _launch(self, kernel: int, threads: int, *args: Any) -> None:
-        """Start a kernel; whole numbers of Python are addresses."""
-        packed = [np.uintp(value) if isinstance(value, int) else value for value in args]
-        grid = (-(-threads // THREADS), 1)
-        self._kernels[kernel](*packed, block=(THREADS, 1, 1), grid=grid, stream=self._stream)
+    def _words(self) -> int:
+        return self._head() + len(self.links) * self._most**2
 
 
-def _compile() -> Any:
-    """The kernels for this thread's GPU."""
-    from pycuda.compiler import SourceModule
+def people_of(
+    found: Found, links: NDArray[np.int64], *, link_threshold: float = 0.1, max_people: int = 100
+) -> NDArray[np.float32]:
+    """People of what a parser found, float32 [N, K, 3] as of `edgekit.ops.connect.parse_objects`."""
+    peaks, refined, scores = found
+    people = connect_parts(assign(scores, links, peaks, link_threshold), peaks, max_people)
+    return keypoints_of(people, peaks, refined)
 
-    nvcc = shutil.which("nvcc") or NVCC
-    text = SOURCE.read_text(encoding="utf-8")
+
+def check_twin(gpu: GpuThread) -> str:
+    """Random maps decoded by both. Owner thread only; AssertionError where they differ."""
+    rng = np.random.default_rng()
+    links = np.array([[0, 1, 0, 1], [2, 3, 1, 2]])
+    twin, buffers = CudaParser(gpu, links), [Buffer(gpu), Buffer(gpu)]
     try:
-        return SourceModule(text, nvcc=nvcc, options=["-O3", "--fmad=false"], no_extern_c=True)
-    except OSError as error:
-        raise MissingError(
-            f"the CUDA decoder is compiled by nvcc, which cannot be run ({error}); put the CUDA toolkit's "
-            'bin on PATH, or take decoder="numpy".'
-        ) from error
+        for dtype, size in ((np.float32, (56, 56)), (np.float16, (17, 41))):
+            cmap = (rng.random((1, 3, *size)) ** 8).astype(dtype)
+            paf = rng.normal(0, 0.5, (1, 4, *size)).astype(dtype)
+            twin.enqueue(*(b.put(maps, gpu.stream) for b, maps in zip(buffers, (cmap, paf), strict=True)))
+            gpu.stream.synchronize()
+            peaks, refined, scores = twin.found()
+            whole = cmap[0].astype(np.float32)
+            wanted = find_peaks(whole)
+            places = refine_peaks(whole, wanted)
+            assert np.array_equal(peaks.first, wanted.first), f"{len(peaks)} peaks, NumPy finds {len(wanted)}"
+            assert np.array_equal(refined, places), f"places differ by up to {np.abs(refined - places).max()}"
+            limbs = score_links(paf[0].astype(np.float32), links, wanted, places)
+            equal = (np.array_equal(*pair) for pair in zip(scores, limbs, strict=True))
+            assert all(equal), "scores of limbs differ from NumPy's"
+    finally:
+        for one in (*buffers, twin):
+            one.free()
+    return "maps of float32 and float16, equal to the last bit"

@@ -23,7 +23,7 @@ SIZES = [((64, 48), (67, 91)), ((33, 51), (40, 30)), ((64, 48), (1, 1)), ((32, 2
 
 
 def some_boxes(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """[7, 4]: three anywhere, one around the picture, one far outside of it, one without area, one no number."""
+    """[7, 4]: three anywhere, around the picture, far outside of it, without area, no number."""
     scale = np.array([size[1], size[0]])
     corner = rng.uniform(-0.4, 0.9, (3, 2)) * scale
     boxes = np.concatenate([corner, corner + rng.uniform(0.05, 1.0, (3, 2)) * scale], 1)
@@ -63,7 +63,7 @@ def cropped(gpu: Bench, twin: CudaCrops, host: Crops, image: np.ndarray, xyxy: n
 
 def check_levels(seed: int) -> None:
     """Noise of bytes: every level that a crop is off shows."""
-    print("seed", seed)
+    print("seed", seed)  # noqa: T201
 
     def work(gpu: Bench) -> None:
         rng = np.random.default_rng(seed)

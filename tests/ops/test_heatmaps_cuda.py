@@ -34,7 +34,7 @@ def some_maps(seed: int, size: tuple[int, int], dtype: type) -> np.ndarray:
 
 
 def check(seed: int) -> None:
-    print("seed", seed)
+    print("seed", seed)  # noqa: T201
 
     def work(gpu: Bench) -> None:
         twin = CudaPoints(gpu.thread)
