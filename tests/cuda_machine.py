@@ -241,12 +241,13 @@ class HostResident:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._inputs: dict[str, DeviceArray] = {}
         self._outputs: dict[str, DeviceArray] = {}
-        self.ran = 0
+        self.ran = self.version = 0
 
     def place(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, DeviceArray]:
         if dict(shapes) == self._shapes:
             return self._inputs
         self._shapes = dict(shapes)
+        self.version += 1
         kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
         kinds |= {"tensor(int32)": np.int32}
         typed = {node.name: np.dtype(kinds[node.type]) for node in self._session.get_inputs()}

@@ -56,6 +56,7 @@ class OrtCuda:
         self._names = [node.name for node in self.session.get_outputs()]
         self._options = onnxruntime.RunOptions()
         self._options.add_run_config_entry(NO_WAIT, "1")
+        self.version = 0
         self._shapes: dict[str, Shape] = {}
         self._binding: Any = None
         self._inputs: dict[str, DeviceArray] = {}
@@ -95,6 +96,7 @@ class OrtCuda:
             raise InputError(f"the engine's inputs are {', '.join(self._types)}, not {', '.join(shapes)}.")
         self.gpu.stream.synchronize()  # the last run may still read what is let go of here
         self._shapes, self._outputs = {}, {}
+        self.version += 1
         self._values.clear()
         binding = self.session.io_binding()
         inputs = {}

@@ -31,10 +31,12 @@ class Resident(Protocol):
     Attributes:
         gpu: that thread.
         recordable: `enqueue` may be part of a CUDA graph.
+        version: goes up whenever shapes are set anew, by anybody: what was recorded before is stale then.
     """
 
     gpu: GpuThread
     recordable: bool
+    version: int
 
     def place(self, shapes: Mapping[str, Shape]) -> dict[str, DeviceArray]:
         """Where the inputs, of these shapes, are to be written; the same places until the shapes change.

@@ -63,6 +63,7 @@ class Session:
         self.gpu, self._trt, self._plan = gpu, trt, plan
         self._logger = logger_for(trt)
         self._drv = load_driver()
+        self.version = 0
         self._shapes: dict[str, Shape] = {}  # the input shapes that the context is set to
         self._enqueued = False  # with these shapes: the first enqueue must not be recorded
         self._graph: Graph | None = None
@@ -245,6 +246,7 @@ class Session:
             return
         self._drop_graph()
         self._shapes = {}  # half set counts as not set
+        self.version += 1
         self._enqueued = False
         for tensor in self.sources:
             tensor.shape = shapes[tensor.spec.name]
