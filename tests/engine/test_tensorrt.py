@@ -2,140 +2,30 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import hashlib
 import json
-import subprocess
 import sys
 import threading
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import tensorrt_rtx
 from cuda_double import FakeCuda
 from onnx import TensorProto, helper
 from trt_double import FakeTensorRT, signatures, strict
+from trt_plans import check, fixed_feeds, images, info, reference, save
 
-from edgekit.engine import Engine, choose, cuda, gpu_thread, open_engine, trt_module
+from edgekit.engine import Engine, trt_module
 from edgekit.engine.onnxruntime import OnnxRuntimeEngine
 from edgekit.engine.tensorrt import TensorRTEngine
 from edgekit.errors import EdgekitError, InputError, MissingError
 from edgekit.tasks.topdown import TopDown
 
-RANGE = [[1, 3, 4, 4], [2, 3, 8, 8], [4, 3, 16, 16]]
-
-
-def save(path: Path, nodes: list, inputs: list, outputs: list, weights: tuple = (), **ranges: list) -> Path:
-    graph = helper.make_graph(nodes, "g", inputs, outputs, list(weights))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    for name, shapes in ranges.items():
-        model.metadata_props.add(key=f"profile:{name}", value=json.dumps(shapes))
-    onnx.save(model, path)
-    return path
-
-
-def info(name: str, shape: list, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-@pytest.fixture
-def fixed(tmp_path: Path) -> Path:
-    """Two inputs and three outputs of several types, fixed shapes."""
-    nodes = [
-        helper.make_node("Cast", ["pixels"], ["half"], to=TensorProto.FLOAT16),
-        helper.make_node("Add", ["half", "bias"], ["sum"]),
-        helper.make_node("ReduceSum", ["sum"], ["total"], keepdims=0),
-        helper.make_node("ArgMax", ["half"], ["best"], axis=1, keepdims=0),
-        helper.make_node("Greater", ["half", "bias"], ["more"]),
-    ]
-    inputs = [info("pixels", [1, 3, 5, 7], TensorProto.UINT8), info("bias", [3, 5, 7], TensorProto.FLOAT16)]
-    outputs = [
-        info("total", [], TensorProto.FLOAT16),
-        info("best", [1, 5, 7], TensorProto.INT64),
-        info("more", [1, 3, 5, 7], TensorProto.BOOL),
-    ]
-    return save(tmp_path / "fixed.plan", nodes, inputs, outputs)
-
-
-@pytest.fixture
-def dynamic(tmp_path: Path) -> Path:
-    weights = helper.make_tensor("w", TensorProto.FLOAT, [2, 3, 3, 3], np.linspace(-1, 1, 54))
-    return save(
-        tmp_path / "dynamic.plan",
-        [helper.make_node("Conv", ["images", "w"], ["output0"], pads=[1, 1, 1, 1], strides=[2, 2])],
-        [info("images", ["batch", 3, "h", "w"])],
-        [info("output0", ["batch", 2, "oh", "ow"])],
-        (weights,),
-        images=RANGE,
-    )
-
-
-@pytest.fixture
-def data_dependent(tmp_path: Path) -> Path:
-    return save(
-        tmp_path / "nonzero.plan",
-        [helper.make_node("NonZero", ["x"], ["where"]), helper.make_node("Neg", ["x"], ["minus"])],
-        [info("x", [4, 6])],
-        [info("where", [2, "n"], TensorProto.INT64), info("minus", [4, 6])],
-    )
-
-
-@pytest.fixture(params=[False, True], ids=["copies", "mapped"])
-def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
-    """A fake GPU behind `import pycuda.driver`, and the double behind `import tensorrt`; clean at the end."""
-    fake = FakeCuda(integrated=request.param)
-    package: Any = types.ModuleType("pycuda")
-    package.driver = fake.driver
-    monkeypatch.setitem(sys.modules, "pycuda", package)
-    monkeypatch.setitem(sys.modules, "pycuda.driver", fake.driver)
-    monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRT(fake))  # type: ignore[arg-type]
-    monkeypatch.setattr(cuda, "load_libcuda", lambda: fake.libcuda)
-    monkeypatch.setattr(trt_module, "_loggers", {})
-    monkeypatch.setattr(trt_module, "_allocators", {})
-    yield fake
-    gc.collect()
-    fake.fail_at(None)
-    assert gpu_thread._THREADS == {}
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("edgekit-gpu")]
-    fake.assert_clean()
-
 
 def module() -> FakeTensorRT:
     return sys.modules["tensorrt"]  # type: ignore[return-value]
-
-
-def reference(plan: Path, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    session = onnxruntime.InferenceSession(str(plan), providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
-
-
-def check(engine: TensorRTEngine, plan: Path, feeds: dict[str, np.ndarray]) -> None:
-    wanted, got = reference(plan, feeds), engine(feeds)
-    assert list(got) == list(wanted)
-    for name, array in wanted.items():
-        assert got[name].dtype == array.dtype
-        assert got[name].shape == array.shape
-        assert got[name].tobytes() == array.tobytes()
-
-
-def fixed_feeds(seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {
-        "pixels": rng.integers(0, 9, (1, 3, 5, 7), np.uint8),
-        "bias": rng.normal(0, 5, (3, 5, 7)).astype(np.float16),
-    }
-
-
-def images(*shape: int) -> dict[str, np.ndarray]:
-    return {"images": np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)}
 
 
 def test_fixed_shapes_equal_the_reference_and_replay_a_graph(machine: FakeCuda, fixed: Path) -> None:
@@ -426,103 +316,6 @@ def test_a_failure_at_any_step_leaves_nothing_allocated(
         assert message.endswith(("again.", "programs.", "missing.", ".", "purpose"))
 
 
-def test_many_engines_one_after_the_other_and_side_by_side(
-    machine: FakeCuda, fixed: Path, dynamic: Path
-) -> None:
-    for cycle in range(100):
-        with TensorRTEngine(fixed) as engine:
-            if cycle % 10 == 0:
-                check(engine, fixed, fixed_feeds(cycle))
-    machine.assert_clean()
-    engines = [TensorRTEngine(path) for path in (fixed, dynamic, fixed)]
-    assert machine.retained == 1  # one thread, one context for all
-    engines[0].close()
-    check(engines[1], dynamic, images(1, 3, 8, 8))
-    check(engines[2], fixed, fixed_feeds())
-    for engine in engines:
-        engine.close()
-        engine.close()
-    with pytest.raises(EdgekitError, match="closed"):
-        engines[0](fixed_feeds())
-
-
-def test_calls_from_many_threads_take_turns(machine: FakeCuda, fixed: Path) -> None:
-    wrong: list[BaseException] = []
-    shared = TensorRTEngine(fixed)
-
-    def own(seed: int) -> None:
-        try:
-            with TensorRTEngine(fixed) as engine:
-                for step in range(5):
-                    check(engine, fixed, fixed_feeds(seed + step))
-                    shared(fixed_feeds(3))  # the double fails if two enqueues meet
-        except BaseException as error:
-            wrong.append(error)
-
-    threads = [threading.Thread(target=own, args=(10 * n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert wrong == []
-    check(shared, fixed, fixed_feeds(3))
-    closer = threading.Thread(target=shared.close)
-    closer.start()
-    shared.close()  # at the same time as the other thread
-    closer.join(10)
-
-
-def test_nobody_waits_for_an_engine_that_runs_beside(
-    machine: FakeCuda, fixed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    began, gate, got = threading.Event(), threading.Event(), []
-    with TensorRTEngine(fixed) as loop, TensorRTEngine(fixed, beside=True) as large:
-        names = {thread.name for thread in threading.enumerate()}
-        assert {"edgekit-gpu0", "edgekit-gpu0-beside"} <= names
-        enqueue = large._session._infer
-
-        def slow() -> None:
-            enqueue()
-            began.set()
-            assert gate.wait(20)
-
-        monkeypatch.setattr(large._session, "_infer", slow)
-        caller = threading.Thread(target=lambda: got.append(large(fixed_feeds(7))))
-        caller.start()
-        assert began.wait(20)
-        for seed in range(3):  # with one thread for both, the first of these would wait for ever
-            check(loop, fixed, fixed_feeds(seed))
-        with TensorRTEngine(fixed) as late:  # opened and closed meanwhile
-            check(late, fixed, fixed_feeds(4))
-        assert got == []
-        gate.set()
-        caller.join(20)
-        wanted = reference(fixed, fixed_feeds(7))
-        assert {name: array.tobytes() for name, array in got[0].items()} == {
-            name: array.tobytes() for name, array in wanted.items()
-        }
-
-
-def test_open_engine_passes_it_on(machine: FakeCuda, fixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "tensorrt_missing", lambda: None)
-    for beside in (False, True):
-        with open_engine(fixed, beside=beside) as engine, TensorRTEngine(fixed) as loop:
-            assert isinstance(engine, TensorRTEngine)
-            assert (engine._gpu is loop._gpu) != beside
-
-
-def test_the_end_of_one_thread_leaves_the_other_alone(machine: FakeCuda, fixed: Path) -> None:
-    with TensorRTEngine(fixed) as loop:
-        large = TensorRTEngine(fixed, beside=True)
-        large._gpu.end()
-        with pytest.raises(EdgekitError, match="has ended; open the engine again"):
-            large(fixed_feeds())
-        large.close()
-        check(loop, fixed, fixed_feeds())
-        with TensorRTEngine(fixed, beside=True) as again:
-            check(again, fixed, fixed_feeds(1))
-
-
 def test_errors_of_two_threads_are_kept_apart(machine: FakeCuda) -> None:
     logger = trt_module.logger_for(module())
     logger.log(tensorrt_rtx.ILogger.Severity.ERROR, "mine")
@@ -532,63 +325,6 @@ def test_errors_of_two_threads_are_kept_apart(machine: FakeCuda) -> None:
     other.start()
     other.join()
     assert list(logger.errors) == ["mine"]
-
-
-def test_an_engine_that_is_dropped_is_freed(machine: FakeCuda, fixed: Path) -> None:
-    engine = TensorRTEngine(fixed)
-    check(engine, fixed, fixed_feeds())
-    [thread] = [thread for thread in threading.enumerate() if thread.name == "edgekit-gpu0"]
-    del engine
-    gc.collect()
-    thread.join(5)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # killed on purpose
-def test_a_thread_that_dies_frees_all_and_blocks_nobody(machine: FakeCuda, fixed: Path) -> None:
-    engine = TensorRTEngine(fixed)
-    check(engine, fixed, fixed_feeds())
-    [thread] = [thread for thread in threading.enumerate() if thread.name == "edgekit-gpu0"]
-    assert thread.ident is not None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
-    with pytest.raises(EdgekitError, match="has ended; open the engine again"):
-        engine(fixed_feeds())  # a job that is never answered, or never taken
-    thread.join(5)
-    machine.assert_clean()
-    engine.close()
-    with TensorRTEngine(fixed) as again:
-        check(again, fixed, fixed_feeds())
-
-
-def test_jobs_return_raise_time_out_and_are_cancelled(machine: FakeCuda) -> None:
-    gpu = gpu_thread.acquire()
-    assert gpu.call(lambda a: a + 1, 2) == 3
-    assert gpu.call(lambda: gpu.call(threading.get_ident)) == gpu.call(threading.get_ident)
-    for error in (ValueError("mine"), SystemExit(3), TimeoutError("inner")):
-        with pytest.raises(type(error)):
-            gpu.call(raiser, error)
-    gate, ran = threading.Event(), []
-    gpu.post(gate.wait, 10)
-    with pytest.raises(EdgekitError, match="did not answer"):
-        gpu.call(ran.append, 1, timeout=0.05)
-    gate.set()
-    assert gpu.call(lambda: ran) == []  # what nobody waits for any more is not begun
-    gpu.release()
-    with pytest.raises(EdgekitError, match="has ended"):
-        gpu.call(int)
-
-
-def raiser(error: BaseException) -> None:
-    raise error
-
-
-def test_no_gpu_is_said_and_leaves_no_thread(
-    machine: FakeCuda, fixed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(MissingError, match=r"GPU 3 cannot be used.*edgekit doctor"):
-        TensorRTEngine(fixed, device=3)
-    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    with pytest.raises(MissingError, match="pip install pycuda"):
-        TensorRTEngine(fixed)
 
 
 def test_no_tensorrt_is_said(machine: FakeCuda, fixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -615,33 +351,6 @@ def test_tensorrt_warnings_are_logged(machine: FakeCuda, caplog: pytest.LogCaptu
     logger.log(severity.INTERNAL_ERROR, "broken")
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["mind the gap"]
     assert list(logger.errors) == ["broken"]
-
-
-def test_the_interpreter_can_end_with_an_engine_open(fixed: Path) -> None:
-    program = """
-import atexit, sys, types
-from cuda_double import FakeCuda
-from trt_double import FakeTensorRT
-fake = FakeCuda()
-atexit.register(fake.assert_clean)      # runs last
-atexit.register(lambda: print("clean" if not fake.live else fake.live))
-sys.modules["pycuda"] = types.ModuleType("pycuda")
-sys.modules["pycuda"].driver = sys.modules["pycuda.driver"] = fake.driver
-sys.modules["tensorrt"] = FakeTensorRT(fake)
-from edgekit.engine import cuda
-cuda.load_libcuda = lambda: fake.libcuda
-from edgekit.engine.tensorrt import TensorRTEngine
-from test_tensorrt import fixed_feeds
-engine = TensorRTEngine(sys.argv[1])
-for _ in range(3):
-    engine(fixed_feeds())
-"""
-    ended = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program, str(fixed)],
-        capture_output=True, text=True, timeout=120, cwd=Path(__file__).parent, check=False,
-        env={"PYTHONPATH": f"{Path(cuda.__file__).parents[2]}:{Path(__file__).parents[1]}", "PATH": ""},
-    )  # fmt: skip
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "clean\n", "")
 
 
 def test_the_double_is_strict() -> None:
