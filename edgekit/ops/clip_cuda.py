@@ -8,6 +8,7 @@ gathered, looked up and written by one kernel.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -134,9 +135,12 @@ class CudaClip:
         )
 
     def free(self) -> None:
-        """Free memory and kernels."""
-        for held in (self._ring, self._frame, self._numbers, *self._tables.values()):
-            held.free()
+        """Free memory and kernels, once the last frame is no longer on its way."""
+        with suppress(load_driver().Error):
+            self._gpu.stream.synchronize()
+        self._ring.free()
+        for buffer in (self._frame, self._numbers, *self._tables.values()):
+            buffer.free()
         if self._scaler is not None:
             self._scaler.free()
         self._kernels.free()
@@ -187,6 +191,7 @@ def check_twin(gpu: GpuThread) -> str:
             assert apart == 0, f"a window of {width}×{height} pixels is {apart:.1e} apart"
             checked += 1
         finally:
-            for one in (twin, *outs):
-                one.free()
+            twin.free()
+            for out in outs:
+                out.free()
     return f"{checked} windows, equal to the last bit"

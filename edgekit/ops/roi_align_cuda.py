@@ -123,21 +123,20 @@ def check_twin(gpu: GpuThread) -> str:
     for aligned, ratio, half in ((False, 0, False), (True, 2, False), (False, 0, True)):
         features = rng.normal(size=(37, 16, 29)).astype(np.float16 if half else np.float32)
         boxes = rng.uniform(-90, 500, (9, 4)).astype(np.float32)
-        held = [CudaRoiAlign(gpu, sampling_ratio=ratio, aligned=aligned), *(Buffer(gpu) for _ in range(3))]
-        twin, ups, buffers = held[0], held[1:3], held[3]
-        assert isinstance(twin, CudaRoiAlign)
-        assert isinstance(buffers, Buffer)
+        twin = CudaRoiAlign(gpu, sampling_ratio=ratio, aligned=aligned)
+        boxed, seen, given = buffers = [Buffer(gpu) for _ in range(3)]
         try:
-            out = buffers.array((9, 37, 7, 7), np.float32)
-            there = [up.put(a, gpu.stream) for up, a in zip(ups, (boxes, features), strict=True)]  # type: ignore[union-attr]
+            out = given.array((9, 37, 7, 7), np.float32)
+            there = boxed.put(boxes, gpu.stream), seen.put(features, gpu.stream)
             twin.enqueue(there[0], [(there[1], out)])
-            found = buffers.fetch(out.shape, out.dtype, gpu.stream)
+            found = given.fetch(out.shape, out.dtype, gpu.stream)
             gpu.stream.synchronize()
             wanted = roi_align(features, boxes, sampling_ratio=ratio, aligned=aligned)
             apart = float(np.abs(found - wanted).max() / np.abs(features).max())
         finally:
-            for one in held:
-                one.free()
+            twin.free()
+            for buffer in buffers:
+                buffer.free()
         assert apart <= TOLERANCE, f"{aligned=} {ratio=} {half=}: {apart:.1e} of the greatest feature apart"
         checked += len(boxes)
     return f"{checked} boxes, within {TOLERANCE:g} of the greatest feature"

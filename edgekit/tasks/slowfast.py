@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 
 from edgekit.engine import Engine
 from edgekit.engine.choose import BACKENDS
+from edgekit.engine.cuda import DeviceArray
 from edgekit.errors import InputError
 from edgekit.results import Frame, Tracks
-from edgekit.tasks.clip_buffer import ClipBuffer
+from edgekit.tasks.clip_buffer import ClipBuffer, Frames
+from edgekit.tasks.slowfast_gpu import open_gpu
 from edgekit.tasks.slowfast_nets import net_of, read_notes
 from edgekit.tasks.slowfast_open import Model, open_networks
 from edgekit.tasks.track import Track, open_track
@@ -40,6 +42,7 @@ def open_slowfast(
     detector: str | Path | Yolo | Track = "edgekit-person",
     tracker: str = "bytetrack",
     tracking: dict[str, Any] | None = None,
+    ops: str = "auto",
     **settings: Any,
 ) -> SlowFast:
     """Open a SlowFast, a detector and a tracker, and make a task of them.
@@ -50,6 +53,7 @@ def open_slowfast(
         detector: a model of any YOLO, or a `Yolo` or `Track` that is open; closed with the task.
         tracker: as of `open_track`.
         tracking: more settings of `open_track`.
+        ops: as of `SlowFast`, of the detector too.
         settings: as of `SlowFast`.
     """
     size, short_side = settings.get("size"), settings.get("short_side")
@@ -63,6 +67,7 @@ def open_slowfast(
             "backend": backend,
             "tracker": tracker,
             "tracking": tracking,
+            "ops": ops,
         }
         task = slowfast_on(body, head=head, detector=detector, **how, **settings)
         stack.pop_all()
@@ -79,12 +84,14 @@ def slowfast_on(
     backend: str | None = None,
     tracker: str = "bytetrack",
     tracking: dict[str, Any] | None = None,
+    ops: str = "auto",
     **settings: Any,
 ) -> SlowFast:
     """A `SlowFast` around open engines; its detector runs where they do. `model` is not needed.
 
     On an error what was opened here is closed again; the engines are left to the caller.
     """
+    settings["ops"] = ops
     if not net_of(engine, head).people:
         return SlowFast(None, engine, head, **settings)
     if isinstance(detector, Track):
@@ -104,8 +111,8 @@ def slowfast_on(
 class _Look:
     """One window for the network: its inputs, whom it is about, when it was, of which video."""
 
-    slow: NDArray[np.float32]
-    fast: NDArray[np.float32]
+    slow: NDArray[np.float32] | DeviceArray
+    fast: NDArray[np.float32] | DeviceArray
     boxes: NDArray[np.float32]
     ids: NDArray[np.int64]
     t: float
@@ -132,6 +139,8 @@ class SlowFast(Windowed[_Look]):
         wait: True: the network runs where it is due, so that a video gives the same each time. False: it
             runs beside the loop, and the picture never waits for it; when it is done the newest window
             comes next, at the earliest `stride` frames after the last. None: False for a live source.
+        ops: "cuda": frames are kept on the GPU, and what lies between them and the scores is done there;
+            "host": by NumPy and OpenCV; "auto": "cuda" where the engines keep their tensors on the GPU.
 
     A person who was not in a window's middle frame has no scores yet (`Actions.known`). A frame of another
     size, or with a lower index than the one before, begins a new video, as `reset` does. `span` and `stride`
@@ -148,11 +157,13 @@ class SlowFast(Windowed[_Look]):
         parts: seconds by part: "detect", "track", "buffer", "body", "roi", "head"; the last three are 0 where
             the network did not run (beside the loop: where no result came).
         size: (height, width) of the network's picture, None before the first frame.
+        ops, ops_why: where that is done, and why, in words.
         controls: settings that a live view shows, with the words for them; `ranges`: least, most and step of
             those that are not between 0 and 1.
 
     Raises:
         InputError: a setting makes no sense, or does not fit the network.
+        MissingError: ops="cuda" cannot be.
     """
 
     def __init__(
@@ -171,6 +182,7 @@ class SlowFast(Windowed[_Look]):
         half_life: float = HALF_LIFE_S,
         cold: str = "wait",
         wait: bool | None = None,
+        ops: str = "auto",
     ) -> None:
         self.net = net_of(body, head)
         if self.net.people != (tracks is not None):
@@ -192,16 +204,18 @@ class SlowFast(Windowed[_Look]):
             keep=self.notes.span,
             parts=("detect", "track", "buffer", "body", "roi", "head"),
         )
-        self.buffer = ClipBuffer(
-            span=self.notes.span,
-            frames=self.notes.frames,
-            alpha=self.notes.alpha,
-            short_side=self.notes.short_side,
-            size=self.notes.size,
-            mean=self.notes.mean,
-            std=self.notes.std,
-            pad=self.pad,
-        )
+        how: dict[str, Any] = {
+            "span": self.notes.span,
+            "frames": self.notes.frames,
+            "alpha": self.notes.alpha,
+            "short_side": self.notes.short_side,
+            "size": self.notes.size,
+            "mean": self.notes.mean,
+            "std": self.notes.std,
+            "pad": self.pad,
+        }
+        self.ops, self.ops_why, self._gpu = open_gpu(ops, self.net, how)
+        self.buffer: Frames = ClipBuffer(**how) if self._gpu is None else self._gpu.clips
         # From the middle frame to the newest: the left end is what the window's boxes are of.
         self._past: deque[tuple[Tracks | None, float]] = deque(maxlen=self.span - self.buffer.middle)
         self._due = False
@@ -224,8 +238,9 @@ class SlowFast(Windowed[_Look]):
 
     def infer(self, look: _Look) -> Seen:
         """Run the network on a window."""
-        scores = self.net(look.slow, look.fast, look.boxes)
-        parts = dict(self.net.parts)
+        asked: Any = self.net if self._gpu is None else self._gpu
+        scores = asked(look.slow, look.fast, look.boxes)
+        parts = dict(asked.parts)
         return Seen(scores, look.ids, look.t, look.video, parts, parts["body"] + parts["head"])
 
     def forget(self) -> None:
@@ -235,8 +250,11 @@ class SlowFast(Windowed[_Look]):
         self._due = False
 
     def release(self) -> None:
-        """Close body and head."""
-        self.net.close()
+        """Close body and head, and give back what is on the GPU."""
+        with ExitStack() as stack:
+            stack.callback(self.net.close)
+            if self._gpu is not None:
+                stack.callback(self._gpu.close)
 
     def next_look(self) -> _Look | None:
         """The newest window where one is due; None too where nobody is in it."""
@@ -250,4 +268,7 @@ class SlowFast(Windowed[_Look]):
                 return None
             assert self.buffer.fit is not None
             boxes, ids = self.buffer.fit.boxes(tracks.xyxy), tracks.track_id
-        return _Look(*self.buffer.window(), boxes, ids, t, self._video)
+        if isinstance(self.buffer, ClipBuffer):
+            return _Look(*self.buffer.window(), boxes, ids, t, self._video)
+        assert self._gpu is not None
+        return _Look(*self._gpu.window(len(boxes)), boxes, ids, t, self._video)

@@ -139,6 +139,7 @@ class Split(Net):
     Attributes:
         head: its engine.
         features: names of the body's outputs, slow and fast; rois: the head's inputs.
+        channels: of the features, slow and fast; None where neither file says it.
         cells, aligned: of RoIAlign.
     """
 
@@ -155,6 +156,7 @@ class Split(Net):
         ]
         if any(None not in pair and pair[0] != pair[1] for pair in channels):
             raise InputError(f"body and head do not belong together: {channels} channels (slow, fast).")
+        self.channels = [given or taken for given, taken in channels]
 
     def __call__(
         self, slow: NDArray[np.float32], fast: NDArray[np.float32], boxes: NDArray[np.float32]
