@@ -134,8 +134,9 @@ def check_twin(gpu: GpuThread) -> str:
         gpu.stream.synchronize()
         apart = np.abs(found - wanted)
     finally:
-        for one in (*buffers, twin):
-            one.free()
+        for buffer in buffers:
+            buffer.free()
+        twin.free()
     # OpenCV before 4.12 has weights in steps of 1/32: on noise up to 2 × 255 / 64 levels.
     assert apart.max() <= 9, f"crops differ from OpenCV's by {apart.max():.1f} grey levels"
     share, most = (apart > 0.5).mean(), apart.max()

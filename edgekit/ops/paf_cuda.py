@@ -134,8 +134,9 @@ class CudaParser:
         )
 
     def free(self) -> None:
-        for one in (self._kept, *self._out, self._kernels):
-            one.free()
+        for buffer in (self._kept, *self._out):
+            buffer.free()
+        self._kernels.free()
 
     def _head(self) -> int:
         """Words before the scores: totals, places, refined places and values of all parts."""
@@ -146,7 +147,7 @@ class CudaParser:
 
 
 def people_of(
-    found: Found, links: NDArray[np.int64], *, link_threshold: float = 0.1, max_people: int = 100
+    found: Found, links: NDArray[np.int64], link_threshold: float = 0.1, max_people: int = 100
 ) -> NDArray[np.float32]:
     """People of what a parser found, float32 [N, K, 3] as of `edgekit.ops.connect.parse_objects`."""
     peaks, refined, scores = found
@@ -163,7 +164,7 @@ def check_twin(gpu: GpuThread) -> str:
         for dtype, size in ((np.float32, (56, 56)), (np.float16, (17, 41))):
             cmap = (rng.random((1, 3, *size)) ** 8).astype(dtype)
             paf = rng.normal(0, 0.5, (1, 4, *size)).astype(dtype)
-            twin.enqueue(*(b.put(maps, gpu.stream) for b, maps in zip(buffers, (cmap, paf), strict=True)))
+            twin.enqueue(buffers[0].put(cmap, gpu.stream), buffers[1].put(paf, gpu.stream))
             gpu.stream.synchronize()
             peaks, refined, scores = twin.found()
             whole = cmap[0].astype(np.float32)
@@ -175,6 +176,7 @@ def check_twin(gpu: GpuThread) -> str:
             equal = (np.array_equal(*pair) for pair in zip(scores, limbs, strict=True))
             assert all(equal), "scores of limbs differ from NumPy's"
     finally:
-        for one in (*buffers, twin):
-            one.free()
+        for buffer in buffers:
+            buffer.free()
+        twin.free()
     return "maps of float32 and float16, equal to the last bit"

@@ -7,7 +7,7 @@ with open_trtpose("edgekit-trtpose") as pose:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, overload
@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.engine import Engine, ShapeRanges, TensorSpec, open_engine
+from edgekit.engine import Engine, ShapeRanges, open_engine
+from edgekit.engine.resident import Tenant, choose_ops, resident
 from edgekit.errors import InputError
 from edgekit.ops.connect import parse_objects
 from edgekit.ops.letterbox import Transform
 from edgekit.results import Frame, Poses
 from edgekit.smooth import Smoother
-from edgekit.tasks.trtpose_input import MEAN, STD, PoseInput, noted_three
+from edgekit.tasks.trtpose_input import MEAN, STD, PoseInput, maps_of, noted_three, picture_input
 from edgekit.tasks.yolo_settings import input_size
-from edgekit.topology import HUMAN18, Topology, noted_topology, read_topology
+from edgekit.topology import Topology, noted_topology
 
 if TYPE_CHECKING:
-    from edgekit.ops.paf_cuda import CudaParser
+    from edgekit.tasks.trtpose_gpu import TrtPoseOnGpu
 
 SIDE = 224  # of trt_pose's resnet18, where neither engine nor note says more
-DECODERS = ("auto", "numpy", "cuda")
 
 
 def open_trtpose(
@@ -83,8 +83,8 @@ class TrtPose:
             in trt_pose; the default leaves out those of fewer than about three sure keypoints.
         smooth: steady the keypoints over the frames of one source (`edgekit.smooth`).
         size: (height, width) for an engine of dynamic size; default: the model's notes, else 224×224.
-        decoder: "numpy", "cuda" (peaks and scores of limbs on the GPU, see `edgekit.ops.paf_cuda`; needs
-            nvcc), or "auto": NumPy.
+        ops: where pictures are fitted and maps decoded: "host", "cuda" (on the GPU, where the engine's
+            tensors stay; needs nvcc), or "auto": the GPU where that can be.
 
     `cmap_threshold`, `link_threshold`, `score` and `max_people` may be assigned at any time, from any thread;
     the next frame has them. A person's score is the sum of its keypoints' values over the number a whole
@@ -92,11 +92,11 @@ class TrtPose:
 
     Attributes:
         times: seconds of the last call: "pre", "infer", "post".
-        decoder: what decodes, "numpy" or "cuda".
+        ops, ops_why: what came of `ops`, and why.
         controls: settings between 0 and 1 that a live view shows, with the words for them.
 
     Raises:
-        MissingError: decoder="cuda" without pycuda, GPU or nvcc.
+        MissingError: ops="cuda", and the engine's tensors are on the host or nvcc is missing.
         InputError: the engine is no TrtPose, does not fit the topology, or a setting does not fit.
     """
 
@@ -118,7 +118,7 @@ class TrtPose:
         score: float = SCORE,
         smooth: bool = False,
         size: tuple[int, int] | None = None,
-        decoder: str = "auto",
+        ops: str = "auto",
     ) -> None:
         limits = {"cmap_threshold": cmap_threshold, "link_threshold": link_threshold, "score": score}
         for name, value in limits.items():
@@ -126,15 +126,13 @@ class TrtPose:
                 raise InputError(f"{name}={value} is not between 0 and 1.")
         if max_people < 1:
             raise InputError(f"max_people={max_people} keeps nobody; give 1 or more.")
-        if decoder not in DECODERS:
-            raise InputError(f"decoder={decoder!r} is unknown; choose one of {', '.join(DECODERS)}.")
         self.engine = engine
         self.cmap_threshold, self.link_threshold = cmap_threshold, link_threshold
         self.max_people, self.score = max_people, score
         self.times: dict[str, float] = {}
         notes = engine.metadata
-        self._input = _picture_input(engine.inputs)
-        self._cmap, self._paf, self.topology = _maps(engine.outputs, topology, notes)
+        self._input = picture_input(engine.inputs)
+        self._cmap, self._paf, self.topology = maps_of(engine.outputs, topology, notes)
         self.names, self.skeleton = self.topology.keypoints, self.topology.skeleton
         self.size = input_size(self._input, size, {"imgsz": str(SIDE), **notes})
         self._fill = PoseInput(
@@ -147,14 +145,8 @@ class TrtPose:
         )
         self.fit = self._fill.fit
         self._smoother = Smoother() if smooth else None
-        self.decoder = "numpy" if decoder == "auto" else decoder
-        self._parse: Callable[..., NDArray[np.float32]] = parse_objects
-        self._parser: CudaParser | None = None
-        if decoder == "cuda":
-            from edgekit.ops.paf_cuda import CudaParser
-
-            self._parser = CudaParser(self.topology.links)
-            self._parse = self._parser.parse_objects
+        self.ops, self.ops_why = choose_ops(ops, engine)
+        self._on_gpu = self._to_gpu() if self.ops == "cuda" else None
 
     @overload
     def __call__(self, frames: Frame | NDArray[np.uint8]) -> Poses: ...
@@ -175,18 +167,42 @@ class TrtPose:
         return found[0] if single else found
 
     def _batch(self, frames: list[Frame]) -> list[Poses]:
+        images = [frame.image for frame in frames]
+        found, done = self._by_host(images) if self._on_gpu is None else self._by_gpu(self._on_gpu, images)
+        if self._smoother is not None:
+            found = [self._smoother(poses, frame.t) for poses, frame in zip(found, frames, strict=True)]
+        self.times["post"] += time.perf_counter() - done
+        return found
+
+    def _by_host(self, images: list[NDArray[np.uint8]]) -> tuple[list[Poses], float]:
         start = time.perf_counter()
-        feeds, transforms = self.preprocess([frame.image for frame in frames])
+        feeds, transforms = self.preprocess(images)
         ready = time.perf_counter()
         outputs = self.infer(feeds)
         inferred = time.perf_counter()
-        found = self.postprocess(outputs, transforms)
-        if self._smoother is not None:
-            found = [self._smoother(poses, frame.t) for poses, frame in zip(found, frames, strict=True)]
         self.times["pre"] += ready - start
         self.times["infer"] += inferred - ready
-        self.times["post"] += time.perf_counter() - inferred
-        return found
+        return self.postprocess(outputs, transforms), inferred
+
+    def _by_gpu(
+        self, on_gpu: Tenant[TrtPoseOnGpu], images: list[NDArray[np.uint8]]
+    ) -> tuple[list[Poses], float]:
+        from edgekit.ops.paf_cuda import people_of
+
+        found, transforms, times = on_gpu.call(on_gpu.held, images, self.cmap_threshold)
+        done = time.perf_counter()
+        for part, seconds in times.items():
+            self.times[part] += seconds
+        limits = self.topology.links, self.link_threshold, self.max_people
+        poses = zip(found, transforms, strict=True)
+        return [self._poses(people_of(one, *limits), to) for one, to in poses], done
+
+    def _to_gpu(self) -> Tenant[TrtPoseOnGpu]:
+        from edgekit.tasks.trtpose_gpu import TrtPoseOnGpu
+
+        inside, maps = resident(self.engine), (self._cmap, self._paf)
+        links = self.topology.links
+        return Tenant(inside.gpu, lambda gpu: TrtPoseOnGpu(gpu, inside, self._fill, self._input, maps, links))
 
     def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> tuple[dict[str, NDArray], list[Transform]]:
         """Fit BGR pictures, uint8 [H, W, 3], into the input tensor; the next call overwrites it."""
@@ -221,27 +237,30 @@ class TrtPose:
     def postprocess(self, outputs: Mapping[str, NDArray], transforms: Sequence[Transform]) -> list[Poses]:
         """Decode the maps and bring the keypoints into source pixels; one result a transform."""
         cmap, paf = self.maps(outputs)
-        return [self._one(cmap[n], paf[n], transform) for n, transform in enumerate(transforms)]
+        found = []
+        for one_cmap, one_paf, transform in zip(cmap, paf, transforms, strict=False):
+            people = parse_objects(
+                one_cmap,
+                one_paf,
+                self.topology,
+                cmap_threshold=self.cmap_threshold,
+                link_threshold=self.link_threshold,
+                max_people=self.max_people,
+            )
+            found.append(self._poses(people, transform))
+        return found
 
-    def _one(self, cmap: NDArray[np.float32], paf: NDArray[np.float32], to: Transform) -> Poses:
-        keypoints = self._parse(
-            cmap,
-            paf,
-            self.topology,
-            cmap_threshold=self.cmap_threshold,
-            link_threshold=self.link_threshold,
-            max_people=self.max_people,
-        )
+    def _poses(self, keypoints: NDArray[np.float32], to: Transform) -> Poses:
         score = np.minimum(keypoints[:, :, 2].sum(axis=1) / np.float32(len(self.names)), np.float32(1))
         order = np.argsort(-score, kind="stable")
         order = order[score[order] >= self.score]
         return Poses(_to_source(keypoints[order], to), score[order], self.names, self.skeleton)
 
     def close(self) -> None:
-        """Close the engine, and the decoder on the GPU; a second call does nothing."""
+        """Close the engine, and what is the task's own on the GPU; a second call does nothing."""
         try:
-            if self._parser is not None:
-                self._parser.close()
+            if self._on_gpu is not None:
+                self._on_gpu.close()
         finally:
             self.engine.close()
 
@@ -262,46 +281,3 @@ def _to_source(keypoints: NDArray[np.float32], to: Transform) -> NDArray[np.floa
     found = keypoints[:, :, 2] > 0
     moved = np.stack([np.clip(x, 0, to.source[1]), np.clip(y, 0, to.source[0]), keypoints[:, :, 2]], axis=2)
     return np.where(found[:, :, None], moved, 0).astype(np.float32)
-
-
-def _picture_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
-    """The one input, [B, 3, H, W]; InputError for any other kind of model."""
-    if len(inputs) == 1 and len(inputs[0].shape) == 4 and inputs[0].shape[1] in (3, None):
-        return inputs[0]
-    listed = ", ".join(map(str, inputs))
-    raise InputError(f"a TrtPose has one picture input, batch×3×height×width; this model has {listed}.")
-
-
-def _maps(
-    outputs: Sequence[TensorSpec], given: str | Path | Topology | None, metadata: Mapping[str, str]
-) -> tuple[TensorSpec, TensorSpec, Topology]:
-    """The outputs with confidence maps and part affinity fields, and the topology that fits both.
-
-    They are told by their names, else (a file without names of its own) the confidence maps come first.
-    """
-    listed = ", ".join(map(str, outputs))
-    known = {spec.name: spec for spec in outputs}
-    if not {"cmap", "paf"} <= set(known):
-        if len(outputs) != 2:
-            raise InputError(f"a TrtPose has the outputs cmap and paf; this model has {listed}.")
-        known = dict(zip(("cmap", "paf"), outputs, strict=True))
-    cmap, paf = known["cmap"], known["paf"]
-    if len(cmap.shape) != 4 or len(paf.shape) != 4:
-        raise InputError(f"a TrtPose's outputs are batch×channels×height×width; this model has {listed}.")
-    channels = cmap.shape[1], paf.shape[1]
-    topology = noted_topology(metadata) if given is None else read_topology(given)
-    if topology is None and channels == (len(HUMAN18), 2 * len(HUMAN18.skeleton)):
-        topology = HUMAN18
-    if topology is None:
-        raise InputError(
-            f"the model has {channels[0]} confidence maps and {channels[1]} part affinity fields, and does "
-            "not say of what; give topology=, a COCO-category JSON."
-        )
-    wanted = len(topology), 2 * len(topology.skeleton)
-    if any(have not in (None, want) for have, want in zip(channels, wanted, strict=True)):
-        raise InputError(
-            f"the topology {topology.name!r} has {wanted[0]} keypoints and {wanted[1] // 2} limbs, which "
-            f"want {wanted[0]} and {wanted[1]} channels; the model has {channels[0]} and {channels[1]}; "
-            "give its own topology."
-        )
-    return cmap, paf, topology

@@ -1,16 +1,19 @@
-"""Pictures as TrtPose wants them: fitted, RGB, (x / 255 − mean) / std; and what a model notes of that."""
+"""Pictures as TrtPose wants them: fitted, RGB, (x / 255 − mean) / std; and what a model says of itself."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.engine import TensorSpec
 from edgekit.errors import InputError
 from edgekit.ops.letterbox import PAD, Size, Transform, byte_table, place
+from edgekit.topology import HUMAN18, Topology, noted_topology, read_topology
 
 #: ImageNet's, as in trt_pose's tasks/human_pose/live_demo.ipynb.
 MEAN = (0.485, 0.456, 0.406)
@@ -30,6 +33,9 @@ class PoseInput:
         batch: places of the tensor, for engines of fixed batch; None: as many as pictures.
         dtype: float32 or float16.
 
+    Attributes:
+        tables: [3, 256] float32, or float16 as uint16 bits: what a byte of R, G and B becomes.
+
     Raises:
         InputError: `fit` or `dtype` is none of these.
     """
@@ -46,8 +52,8 @@ class PoseInput:
         if fit not in FITS:
             raise InputError(f"fit={fit!r} is unknown; choose {' or '.join(FITS)}.")
         self.size, self.fit, self.batch = size, fit, batch
-        self._tables = _tables(mean, std, np.dtype(dtype))
-        self._border = self._tables[:, PAD["ultralytics"], None, None]
+        self.tables = _tables(mean, std, np.dtype(dtype))
+        self._border = self.tables[:, PAD["ultralytics"], None, None]
         self._tensor = np.empty((0, 3, *size), dtype)
         self._placed: list[Transform | None] = []
         self._resized = np.empty((*size, 3), np.uint8)
@@ -72,7 +78,7 @@ class PoseInput:
             self._tensor = np.empty((batch, 3, *self.size), self._tensor.dtype)
             self._placed = [None] * batch
             self._bits()[:] = self._border
-        transforms = [self._place(image) for image in images]
+        transforms = [self.place(image) for image in images]
         for n, (image, transform) in enumerate(zip(images, transforms, strict=True)):
             self._fill(n, image, transform)
         for n in range(len(images), batch):
@@ -80,7 +86,8 @@ class PoseInput:
                 self._bits()[n], self._placed[n] = self._border, None
         return self._tensor, transforms
 
-    def _place(self, image: NDArray[np.uint8]) -> Transform:
+    def place(self, image: NDArray[np.uint8]) -> Transform:
+        """Where a picture lands in the input."""
         height, width = image.shape[:2]
         if self.fit == "letterbox":
             return place((height, width), self.size)
@@ -98,12 +105,12 @@ class PoseInput:
         cv2.resize(image, (width, height), resized, interpolation=cv2.INTER_LINEAR)
         planes = self._planes.reshape(-1)[: height * width * 3].reshape(3, height, width)
         cv2.split(resized, list(planes[::-1]))  # R, G, B
-        for plane, table, target in zip(planes, self._tables, into, strict=True):
+        for plane, table, target in zip(planes, self.tables, into, strict=True):
             cv2.LUT(plane, table, target[top : top + height, left : left + width])
 
     def _bits(self) -> NDArray:
         """The tensor as the tables have it: float16 as uint16, which every OpenCV can look up."""
-        return self._tensor.view(self._tables.dtype)
+        return self._tensor.view(self.tables.dtype)
 
 
 def _tables(mean: Three, std: Three, dtype: np.dtype) -> NDArray:
@@ -131,3 +138,50 @@ def noted_three(metadata: Mapping[str, str], name: str, default: Three) -> Three
     if name == "std" and min(red, green, blue) <= 0:
         raise InputError(f"the model's note 'std' has a value that is not above 0: {text[:60]!r}.")
     return red, green, blue
+
+
+def picture_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
+    """The one input, [B, 3, H, W].
+
+    Raises:
+        InputError: any other kind of model.
+    """
+    if len(inputs) == 1 and len(inputs[0].shape) == 4 and inputs[0].shape[1] in (3, None):
+        return inputs[0]
+    listed = ", ".join(map(str, inputs))
+    raise InputError(f"a TrtPose has one picture input, batch×3×height×width; this model has {listed}.")
+
+
+def maps_of(
+    outputs: Sequence[TensorSpec], given: str | Path | Topology | None, metadata: Mapping[str, str]
+) -> tuple[TensorSpec, TensorSpec, Topology]:
+    """The outputs with confidence maps and part affinity fields, and the topology that fits both.
+
+    They are told by their names, else (a file without names of its own) the confidence maps come first.
+    """
+    listed = ", ".join(map(str, outputs))
+    known = {spec.name: spec for spec in outputs}
+    if not {"cmap", "paf"} <= set(known):
+        if len(outputs) != 2:
+            raise InputError(f"a TrtPose has the outputs cmap and paf; this model has {listed}.")
+        known = dict(zip(("cmap", "paf"), outputs, strict=True))
+    cmap, paf = known["cmap"], known["paf"]
+    if len(cmap.shape) != 4 or len(paf.shape) != 4:
+        raise InputError(f"a TrtPose's outputs are batch×channels×height×width; this model has {listed}.")
+    channels = cmap.shape[1], paf.shape[1]
+    topology = noted_topology(metadata) if given is None else read_topology(given)
+    if topology is None and channels == (len(HUMAN18), 2 * len(HUMAN18.skeleton)):
+        topology = HUMAN18
+    if topology is None:
+        raise InputError(
+            f"the model has {channels[0]} confidence maps and {channels[1]} part affinity fields, and does "
+            "not say of what; give topology=, a COCO-category JSON."
+        )
+    wanted = len(topology), 2 * len(topology.skeleton)
+    if any(have not in (None, want) for have, want in zip(channels, wanted, strict=True)):
+        raise InputError(
+            f"the topology {topology.name!r} has {wanted[0]} keypoints and {wanted[1] // 2} limbs, which "
+            f"want {wanted[0]} and {wanted[1]} channels; the model has {channels[0]} and {channels[1]}; "
+            "give its own topology."
+        )
+    return cmap, paf, topology

@@ -6,7 +6,6 @@ The networks are ONNX files that know each keypoint by its colour and each limb 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -316,11 +315,11 @@ def test_the_engine_is_closed_with_the_task_and_after_an_error(tmp_path: Path) -
         open_trtpose(dots_net(tmp_path / "dots.onnx"), backend="onnxruntime-cpu", fit="tall")
 
 
-def test_without_a_gpu_the_cuda_decoder_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pycuda", None)
-    with pytest.raises(MissingError, match="pycuda"):
-        TrtPose(Answer(*drawn()), decoder="cuda")
-    assert TrtPose(Answer(*drawn())).decoder == "numpy"
+def test_an_engine_of_the_host_has_its_steps_there() -> None:
+    with pytest.raises(MissingError, match="keeps its tensors on the host"):
+        TrtPose(Answer(*drawn()), ops="cuda")
+    task = TrtPose(Answer(*drawn()))
+    assert (task.ops, task.ops_why) == ("host", "fake keeps its tensors on the host")
 
 
 def test_broken_maps_are_named() -> None:
@@ -340,7 +339,7 @@ def test_broken_maps_are_named() -> None:
         ({"topology": COCO17}, "17 keypoints and 19 limbs"),
         ({"topology": "nowhere.json"}, "no skeleton 'nowhere.json'"),
         ({"size": (100, 100)}, "size=100×100"),
-        ({"decoder": "fpga"}, "auto, numpy, cuda"),
+        ({"ops": "fpga"}, "auto, host, graft, cuda"),
     ],
 )
 def test_settings_refused(settings: dict[str, Any], said: str) -> None:

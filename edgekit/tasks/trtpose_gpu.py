@@ -1,0 +1,126 @@
+"""TrtPose on the GPU: pictures are fitted there, and maps decoded where the engine leaves them.
+
+    picture → upload → [fitted, normalised] → engine → [peaks, limbs] → peaks and scores → host
+
+Kernels, engine and the copy back are one CUDA graph while sizes, batch and threshold stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.engine import TensorSpec
+from edgekit.engine.cuda import Buffer, DeviceArray, Marks
+from edgekit.engine.gpu_thread import Freeable, GpuThread
+from edgekit.engine.resident import Replay, Resident
+from edgekit.errors import InputError
+from edgekit.ops.letterbox import PAD, Transform
+from edgekit.ops.letterbox_cuda import CudaLetterbox
+from edgekit.ops.paf_cuda import CudaParser, Found
+from edgekit.tasks.trtpose_input import PoseInput
+
+PARTS = ("pre", "infer", "post")
+
+
+class TrtPoseOnGpu:
+    """A TrtPose's steps around an engine that keeps its tensors on the GPU. Owner thread only.
+
+    Args:
+        gpu: the thread.
+        engine: the inside of the task's engine.
+        fill: how pictures are fitted, of which only the settings are used.
+        entry, cmap, paf: the engine's tensors.
+        links: int64 [L, 4], `Topology.links`.
+
+    Raises:
+        MissingError: no nvcc.
+    """
+
+    def __init__(
+        self,
+        gpu: GpuThread,
+        engine: Resident,
+        fill: PoseInput,
+        entry: TensorSpec,
+        maps: tuple[TensorSpec, TensorSpec],
+        links: NDArray[np.int64],
+    ) -> None:
+        self._gpu, self._engine, self._fill, self._entry = gpu, engine, fill, entry
+        self._cmap, self._paf = (spec.name for spec in maps)
+        self._pictures: list[Buffer] = []
+        self._held: list[Freeable] = []
+        try:
+            self._letterbox = CudaLetterbox(gpu, fill.tables)
+            self._held.append(self._letterbox)
+            self._parser = CudaParser(gpu, links)
+            self._held.append(self._parser)
+            self._marks = Marks(len(PARTS))
+            self._held.append(self._marks)
+            self._replay = Replay(gpu, engine.recordable)
+            self._held.append(self._replay)
+        except BaseException:
+            self.free()
+            raise
+
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], threshold: float
+    ) -> tuple[list[Found], list[Transform], dict[str, float]]:
+        """Peaks and scores of pictures uint8 [H, W, 3] BGR, how each was placed, and seconds by part.
+
+        Args:
+            images: no more than the engine's batch.
+            threshold: smallest value of a peak.
+
+        Raises:
+            InputError: the engine's maps do not fit the topology.
+        """
+        transforms = [self._fill.place(image) for image in images]
+        batch = self._fill.batch or len(images)
+        inputs = self._engine.place({self._entry.name: (batch, 3, *self._fill.size)})
+        tensor = inputs[self._entry.name]
+        while len(self._pictures) < len(images):
+            self._pictures.append(Buffer(self._gpu))
+        self._marks.mark(0, self._gpu.stream)
+        pictures = [
+            one.put(image, self._gpu.stream) for one, image in zip(self._pictures, images, strict=False)
+        ]
+
+        def work() -> None:
+            self._step(pictures, transforms, tensor, threshold)
+
+        self._replay((tensor, threshold, *pictures), work)
+        self._gpu.stream.synchronize()
+        found = [self._parser.found(n) for n in range(len(images))]
+        return found, transforms, dict(zip(PARTS, self._marks.seconds(), strict=True))
+
+    def _step(
+        self,
+        pictures: Sequence[DeviceArray],
+        transforms: Sequence[Transform],
+        tensor: DeviceArray,
+        threshold: float,
+    ) -> None:
+        pad, stream = PAD["ultralytics"], self._gpu.stream
+        for n, (picture, to) in enumerate(zip(pictures, transforms, strict=True)):
+            self._letterbox.fill(picture, to, tensor, n, pad)
+        for n in range(len(pictures), tensor.shape[0]):
+            self._letterbox.blank(tensor, n, pad)
+        self._marks.mark(1, stream)
+        outputs = self._engine.enqueue()
+        self._marks.mark(2, stream)
+        for name in (self._cmap, self._paf):
+            if name not in outputs:
+                raise InputError(f"the outputs {list(outputs)} lack {name!r}.")
+        for n in range(len(pictures)):
+            self._parser.enqueue(outputs[self._cmap], outputs[self._paf], n, threshold)
+        self._marks.mark(3, stream)
+
+    def free(self) -> None:
+        """Free all but the engine."""
+        while self._held:
+            self._held.pop().free()
+        for one in self._pictures:
+            one.free()
