@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -95,11 +96,12 @@ def csi(case: Case) -> Found:
     entry = next(one for one in sources() if one.spec.startswith("csi"))
     if not entry.usable:
         raise MissingError(entry.found)
-    return _camera(case, "csi")
+    return _camera(case, "csi", lambda: open_source("csi"))
 
 
 def usb(case: Case, node: str | None) -> Found:
     """One V4L2 node, where it is a camera."""
+    from edgekit.camera.v4l2 import open_usb
     from edgekit.camera.v4l2_find import look
 
     if node is None:
@@ -107,16 +109,16 @@ def usb(case: Case, node: str | None) -> Found:
     camera = look(Path(node), with_modes=True)
     if camera.kind != "camera":
         raise MissingError(f"{node} ({camera.name}) gives no pictures of its own: {camera.kind}")
-    words, figures = _camera(case, node)
+    words, figures = _camera(case, node, lambda: open_usb(node))
     figures |= {"name": camera.name, "driver": camera.driver, "modes": len(camera.modes)}
     return f"{camera.name}: {words}", figures
 
 
-def _camera(case: Case, spec: str) -> Found:
+def _camera(case: Case, spec: str, opened: Callable[[], Any]) -> Found:
     """Pictures of a live camera: they come, they are not black, and it lets go."""
     wanted = case.frames(60)
     say(f"opening {spec}")
-    with open_source(spec) as source:
+    with opened() as source:
         frames, fps = _frames(source, wanted)
         how, size = getattr(source, "how", ""), source.size
     must(len(frames) == wanted, f"{len(frames)} of {wanted} pictures came")
@@ -125,7 +127,7 @@ def _camera(case: Case, spec: str) -> Found:
     must(len(frames) < 2 or changes > 0, f"all {len(frames)} pictures are the same one")
     dark = " (it is dark: is the lens covered?)" if brightness < 5 else ""
     say("opening it again")
-    with open_source(spec) as source:
+    with opened() as source:
         _frames(source, 1)
     figures = {"fps": fps, "size": list(size), "how": how, "brightness": brightness}
     return f"{len(frames)} pictures, {size[0]}×{size[1]}, {fps:.1f} a second{dark}", figures

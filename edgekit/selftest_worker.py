@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from edgekit.bench.worker import ALIVE, die_with
+from edgekit.bench.worker import ALIVE
 from edgekit.errors import EdgekitError, MissingError
 
 Found = tuple[str, dict[str, Any]]
@@ -64,7 +65,7 @@ def main() -> int:
     os.dup2(2, 1)  # libraries that print do not spoil the answer
     faulthandler.enable()
     if ALIVE in os.environ:
-        threading.Thread(target=die_with, args=(int(os.environ[ALIVE]),), daemon=True).start()
+        threading.Thread(target=_die_with, args=(int(os.environ[ALIVE]),), daemon=True).start()
     with suppress(OSError):  # where memory runs out the kernel is to end this process, not the one above it
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     asked = json.loads(sys.stdin.read())
@@ -73,6 +74,11 @@ def main() -> int:
     answer.write(json.dumps(found) + "\n")
     answer.close()
     return 0
+
+
+def _die_with(pipe: int) -> None:
+    os.read(pipe, 1)  # returns when the other end is closed
+    os.killpg(0, signal.SIGKILL)  # this process leads its group, in which are its children
 
 
 def run(asked: dict[str, Any], scratch: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def main() -> int:
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # libraries that print do not spoil the answer
     if ALIVE in os.environ:
-        threading.Thread(target=die_with, args=(int(os.environ[ALIVE]),), daemon=True).start()
+        threading.Thread(target=_die_with, args=(int(os.environ[ALIVE]),), daemon=True).start()
     case = json.loads(sys.stdin.read())
     try:
         found = measure(case)
@@ -48,7 +48,7 @@ def main() -> int:
     return 0
 
 
-def die_with(pipe: int) -> None:
+def _die_with(pipe: int) -> None:
     os.read(pipe, 1)  # returns when the other end is closed
     os._exit(1)
 

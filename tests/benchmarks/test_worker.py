@@ -108,7 +108,7 @@ def test_a_worker_does_not_outlive_a_killed_parent() -> None:
         "import sys; from edgekit.bench.child import run_worker\n"
         "inner = 'import os, threading, time; from edgekit.bench import worker; '\n"
         "inner += 'pipe = int(os.environ[worker.ALIVE]); '\n"
-        "inner += 'threading.Thread(target=worker.die_with, args=(pipe,)).start(); '\n"
+        "inner += 'threading.Thread(target=worker._die_with, args=(pipe,)).start(); '\n"
         "inner += 'print(os.getpid(), file=sys.stderr, flush=True); time.sleep(60)'\n"
         "run_worker({}, 60, [sys.executable, '-c', 'import sys; ' + inner])\n"
     )
