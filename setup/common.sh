@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shared by demo.sh, test.sh and lab.sh: find a Python, make the virtual environment, install into it.
+# Shared by all set-up scripts: find a Python, make the virtual environment, install into it.
 # A second run with nothing changed installs nothing. Sourced, never run.
 #
 # EDGEKIT_PYTHON   the interpreter to use            (default: the first of 3.12, 3.11, 3.10 that works)
@@ -30,24 +30,28 @@ ensure_home() {
   fi
 }
 
-# --- which machine -----------------------------------------------------------------------------
+# --- what is done, and shown -------------------------------------------------------------------
 
-# The L4T version as "36.4.3"; fails where this is no Jetson.
-l4t() {
-  local file=${ROOTFS%/}/etc/nv_tegra_release
-  [ -r "$file" ] || return 1
-  sed -n '1s/^# R\([0-9][0-9]*\) (release), REVISION: \([0-9.]*\).*/\1.\2/p' "$file" | grep .
+SHOW=''    # yes: every command that changes something is printed first (jetson.sh)
+DRY_RUN='' # yes: and not run (jetson.sh --dry-run)
+
+# The words as they would be typed.
+quoted() {
+  local line
+  printf -v line ' %q' "$@"
+  say "${line# }"
 }
 
-on_jetson() { l4t >/dev/null; }
+show() { if [ -n "$SHOW" ]; then say "  + $(quoted "$@")"; fi; }
 
-check_jetson() {
-  local version
-  version=$(l4t) || return 0
-  [ "${version%%.*}" -ge 36 ] || die "this Jetson runs L4T $version. edgekit needs JetPack 6 or 7 (L4T 36 or newer," \
-    "Python 3.10+). Cure: flash JetPack 6 (Orin) or 7 (Orin, Thor); Nano, TX2 and Xavier stay at JetPack 4 or 5," \
-    "which edgekit does not support."
+# act COMMAND…: show it and run it.
+act() {
+  show "$@"
+  if [ -z "$DRY_RUN" ]; then "$@"; fi
 }
+
+# shellcheck source=setup/board.sh
+source "$SETUP_DIR/board.sh"
 
 # --- which Python ------------------------------------------------------------------------------
 
@@ -61,8 +65,7 @@ version_fits() {
 # Prints the interpreter to use, or says what is missing and fails.
 find_python() {
   local candidates=(python3.12 python3.11 python3.10 python3.13 python3 python) name version seen='' no_venv=''
-  # JetPack's TensorRT is made for the system's Python alone.
-  if on_jetson; then candidates=("${ROOTFS%/}/usr/bin/python3"); fi
+  if on_jetson; then candidates=("$(system_python)"); fi
   if [ -n "${EDGEKIT_PYTHON:-}" ]; then candidates=("$EDGEKIT_PYTHON"); fi
   for name in "${candidates[@]}"; do
     version=$(python_version "$name") || continue
@@ -96,12 +99,12 @@ make_venv() {
   if [ -e "$VENV" ] && [ ! -f "$VENV/pyvenv.cfg" ] && [ -n "$(ls -A -- "$VENV" 2>/dev/null)" ]; then
     die "$VENV exists and is not a virtual environment. Cure: move it away, or name another folder with EDGEKIT_VENV."
   fi
-  mkdir -p -- "$VENV" 2>/dev/null && [ -w "$VENV" ] || die "cannot write to $VENV. Cure: copy the kit to a folder of" \
-    "your own, or name a folder that you can write to with EDGEKIT_VENV."
+  [ -n "$DRY_RUN" ] || { mkdir -p -- "$VENV" 2>/dev/null && [ -w "$VENV" ]; } || die "cannot write to $VENV. Cure: copy" \
+    "the kit to a folder of your own, or name a folder that you can write to with EDGEKIT_VENV."
   if on_jetson; then options=(--system-site-packages); fi
   say "Making the virtual environment $VENV with Python $(python_version "$python")"
   # ${a[@]+…}: bash 3.2 calls an empty array unbound
-  "$python" -m venv --clear ${options[@]+"${options[@]}"} -- "$VENV" || die "python -m venv failed (see above)." \
+  act "$python" -m venv --clear ${options[@]+"${options[@]}"} -- "$VENV" || die "python -m venv failed (see above)." \
     "Cure: check the free disk space (df -h), and that the package python3-venv is installed."
 }
 
@@ -117,13 +120,15 @@ print(digest.hexdigest())
 PY
 }
 
-# stamp_matches NAME / write_stamp NAME: NAME is "runtime" or an extra of pyproject.toml.
-stamp_matches() { [ "$(cat -- "$VENV/.edgekit-$1" 2>/dev/null)" = "$(fingerprint "$1")" ]; }
-write_stamp() { fingerprint "$1" >"$VENV/.edgekit-$1"; }
+# stamp_matches NAME [WORD…] / write_stamp NAME [WORD…]: NAME is "runtime", an extra of pyproject.toml or a package.
+stamp_matches() { [ -x "$PY" ] && [ "$(cat -- "$VENV/.edgekit-$1" 2>/dev/null)" = "$(fingerprint "$@")" ]; }
+write_stamp() { [ -n "$DRY_RUN" ] || fingerprint "$@" >"$VENV/.edgekit-$1"; }
 
 # pip ARGUMENTS…: downloads and builds are shown, the rest goes to install.log.
 pip_install() {
   local log=$VENV/install.log
+  show "$PY" -m pip install "$@"
+  if [ -n "$DRY_RUN" ]; then return 0; fi
   if "$PY" -m pip install --disable-pip-version-check --no-input --retries 3 --progress-bar off "$@" 2>&1 </dev/null |
     tee -- "$log" | { grep --line-buffered -E '^ *Downloading .*MB\)|^ *Building wheel|Retrying' || true; }; then
     return 0
@@ -140,56 +145,12 @@ explain_failure() {
     warn "a download failed: the Python package registry could not be reached. Cure: check the network (behind a proxy" \
       "set HTTPS_PROXY) and run this again; what is already here is kept. With no network at all, bring the packages" \
       "in a folder and say so: PIP_NO_INDEX=1 PIP_FIND_LINKS=/path/to/wheels $0"
+    if on_jetson; then
+      warn "For boards: ./setup/wheelhouse.sh on a laptop fills such a folder, ./setup/jetson.sh --offline FOLDER uses it."
+    fi
   else
     warn "the installation failed; the end of pip's words is above, all of them are in $1."
   fi
-}
-
-# On a Jetson the system's cv2 (built with GStreamer) has no pip metadata, so pip would lay the wheel
-# opencv-python, which has no GStreamer, over it. A note in the venv tells pip that it is there.
-keep_system_cv2() {
-  "$PY" - <<'PY'
-import importlib.metadata, pathlib, sys, sysconfig
-try:
-    import cv2
-except Exception as error:  # none, or one that does not import: pip's wheel is the better choice
-    sys.exit(print(f"The system's cv2 does not import ({error}); pip's opencv-python, without GStreamer, takes its place."))
-site = pathlib.Path(sysconfig.get_path("purelib"))
-if site in pathlib.Path(cv2.__file__).parents:
-    sys.exit(0)
-try:
-    importlib.metadata.version("opencv-python")
-except importlib.metadata.PackageNotFoundError:
-    name = f"opencv_python-{cv2.__version__}.dist-info"
-    (site / name).mkdir()
-    (site / name / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: opencv-python\nVersion: {cv2.__version__}\n"
-        f"Summary: Not the wheel: stands for the system's {cv2.__file__}\n"
-    )
-    (site / name / "INSTALLER").write_text("edgekit\n")
-    (site / name / "RECORD").write_text(f"{name}/METADATA,,\n{name}/INSTALLER,,\n{name}/RECORD,,\n")
-    print(f"Keeping the system's cv2 {cv2.__version__} ({cv2.__file__})")
-PY
-}
-
-# The constraints file that this machine needs, or nothing: cv2 of JetPack 6 is compiled for NumPy 1.
-constraints() {
-  local version
-  version=$(l4t) || return 0
-  if [ "${version%%.*}" = 36 ] ||
-    "$PY" -c 'import numpy, sys; sys.exit(not numpy.__version__.startswith("1."))' 2>/dev/null; then
-    say "$SETUP_DIR/constraints-jetpack6.txt"
-  fi
-}
-
-# pycuda is compiled against the board's CUDA, jetson-stats is a convenience: neither stops the kit.
-install_jetson_packages() {
-  local package
-  if [ -d "${ROOTFS%/}/usr/local/cuda/bin" ]; then PATH=${ROOTFS%/}/usr/local/cuda/bin:$PATH; fi
-  for package in 'pycuda>=2024.1' 'jetson-stats>=4.3.2'; do
-    pip_install "$@" "$package" || warn "$package is not installed; the rest goes on. pycuda needs nvcc and Python's" \
-      "headers (sudo apt install nvidia-jetpack python3-dev); without it models run on ONNX Runtime."
-  done
 }
 
 # Install the kit and what it needs at run time.
@@ -198,13 +159,12 @@ install_runtime() {
   stamp_matches runtime && return 0
   say "Installing what the kit needs (some minutes the first time; later runs skip this)"
   if on_jetson; then
-    keep_system_cv2
+    [ -n "$DRY_RUN" ] || keep_system_cv2
     held=$(constraints)
     if [ -n "$held" ]; then options=(-c "$held"); fi
   fi
-  grep -v tegra "$ROOT/requirements.txt" >"$list"
+  [ -n "$DRY_RUN" ] || grep -v tegra "$ROOT/requirements.txt" >"$list"
   pip_install ${options[@]+"${options[@]}"} -r "$list" || return 1
-  if on_jetson; then install_jetson_packages ${options[@]+"${options[@]}"}; fi
   pip_install --no-deps -e "$ROOT" || return 1
   write_stamp runtime
 }
@@ -229,7 +189,7 @@ install_extra() {
   say "Installing the packages of [$1]"
   held=$(constraints)
   if [ -n "$held" ]; then options=(-c "$held"); fi
-  extra_requirements "$1" >"$list"
+  [ -n "$DRY_RUN" ] || extra_requirements "$1" >"$list"
   pip_install ${options[@]+"${options[@]}"} -r "$list" || return 1
   write_stamp "$1"
 }
@@ -266,14 +226,20 @@ set_up() {
   ensure_home
   check_jetson
   if ! venv_works; then
-    python=$(find_python) || exit 1
+    # a dry run may have left out what apt would have brought
+    python=$(find_python) || { [ -n "$DRY_RUN" ] && python=$(system_python); } || exit 1
     make_venv "$python"
   else
     have=$(python_version "$PY")
     if ! version_fits "$have" || [ "$have" != "$(python_version "${EDGEKIT_PYTHON:-$PY}")" ]; then
       die "$VENV was made with Python $have. Cure: remove that folder and run this again, or name another with EDGEKIT_VENV."
     fi
+    if on_jetson && ! venv_sees_system; then
+      die "$VENV does not see JetPack's TensorRT and cv2: it was made without --system-site-packages. Cure: remove that" \
+        "folder and run this again, or name another with EDGEKIT_VENV."
+    fi
   fi
   install_runtime || exit 1
+  if on_jetson; then install_board_packages; fi
   for extra in "$@"; do install_extra "$extra" || exit 1; done
 }

@@ -35,6 +35,8 @@ TOOLS = (
     "hostname",
     "head",
     "rm",
+    "tr",
+    "awk",
 )
 
 
@@ -111,7 +113,7 @@ def test_scripts_can_be_run_and_stop_at_the_first_error() -> None:
     for script in SCRIPTS:
         text = script.read_text()
         assert text.startswith("#!/usr/bin/env bash\n")
-        if script.name != "common.sh":
+        if script.name not in ("common.sh", "board.sh"):
             assert os.access(script, os.X_OK), script
             assert "set -euo pipefail" in text
 
@@ -219,11 +221,15 @@ def test_a_pc_is_no_jetson(kit: Path, tmp_path: Path) -> None:
 
 
 def test_numpy_is_held_where_jetpacks_cv2_needs_it(kit: Path, tmp_path: Path, environment: Path) -> None:
-    """JetPack 6 always; JetPack 7 only while its own NumPy is 1.x (this environment has none at all)."""
-    held = f"{kit}/setup/constraints-jetpack6.txt\n"
-    for board, expected in (("orin-nano", held), ("thor", "")):
-        root = str(make_board(tmp_path / board, board))
-        done = run(kit, "constraints", EDGEKIT_ROOTFS=root, EDGEKIT_VENV=str(environment))
+    """JetPack 6 always; JetPack 7 unless its own NumPy is 2 already."""
+    cases = (("orin-nano", "1.21.5", 6), ("thor", "1.26.4", 7), ("thor", "2.2.6", None))
+    for board, system, number in cases:
+        root = make_board(tmp_path / f"{board} {system}", board)
+        write(tmp_path / system, "numpy/__init__.py", f"__version__ = '{system}'\n")
+        code = f'PYTHONPATH={shlex.quote(str(tmp_path / system))} exec {sys.executable} "$@"'
+        write(root, "usr/bin/python3", f"#!/bin/sh\n{code}\n").chmod(0o755)
+        expected = f"{kit}/setup/constraints-jetpack{number}.txt\n" if number else ""
+        done = run(kit, "constraints", EDGEKIT_ROOTFS=str(root), EDGEKIT_VENV=str(environment))
         assert (done.returncode, done.stdout) == (0, expected), done.stderr
 
 
