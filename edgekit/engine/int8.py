@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.engine import calibration as cal
 from edgekit.engine.exact import filled_shape
+from edgekit.engine.graft import graft_of, network_of
 from edgekit.engine.onnx_file import load_model
 from edgekit.engine.plan import write_all
 from edgekit.engine.pose_inputs import CropInput, Described, TrtPoseInput, crop_input, people_in
@@ -64,7 +65,7 @@ def quantised(path: Path, *, like: str | Path | None = None, calibration: Path |
     kept = data_dir() / "built" / "int8" / f"{path.stem}-int8.{digest}.onnx"
     if kept.is_file():
         return kept
-    spec = cal.picture_input(model_inputs(model), {})
+    spec = cal.picture_input(model_inputs(network_of(model) or model), {})
     one = replace(spec, shape=filled_shape(spec, 1, _notes(model)))
     feeds = cal.picture_feeds(pictures, one, recipe)
     made = to_int8(model, feeds, fp16=False, outputs=True, reduce_range=_reduce_range())
@@ -122,14 +123,18 @@ def calibrated_with(
     folder, recipe = Path(calibration or sample_pictures()), recipe_of(model, path)
     if not isinstance(recipe, CropInput):
         return folder, recipe
-    spec = cal.picture_input(model_inputs(load_model(path)), {})
+    graph = load_model(path)
+    spec = cal.picture_input(model_inputs(network_of(graph) or graph), {})
     if spec.shape[2] is None or spec.shape[3] is None:
         raise InputError(f"{path.name} leaves the size of its crops open; export it with a fixed one.")
     return people_in(folder, (spec.shape[2], spec.shape[3])), recipe
 
 
 def recipe_of(model: str | Path, path: Path) -> cal.Recipe | cal.Preprocess:
-    """How a model wants its pictures: by the shelf, else by its notes and outputs, else as most do."""
+    """How a model wants its pictures: by the shelf, else by its notes and outputs, else as most do.
+
+    Of a grafted model: how its network wants them.
+    """
     from edgekit.models import models
     from edgekit.tasks.choose import ACTIONS, kind_of, recipe_kind
 
@@ -137,7 +142,8 @@ def recipe_of(model: str | Path, path: Path) -> cal.Recipe | cal.Preprocess:
         if recipe_kind(one.recipe) == "yolo" and (str(model) == one.name or Path(model) == one.path):
             style = one.recipe if one.recipe in ("yolox", "darknet") else "ultralytics"
             return cal.Recipe(style, one.pad, one.colour == "RGB", one.recipe != "yolox")
-    file = Described.of(load_model(path))
+    graph = load_model(path)
+    file = Described.of(network_of(graph) or graph)
     kind = kind_of(model, file)  # type: ignore[arg-type]
     if kind == "topdown":
         return crop_input(file.metadata)
@@ -145,10 +151,11 @@ def recipe_of(model: str | Path, path: Path) -> cal.Recipe | cal.Preprocess:
         return TrtPoseInput(str(model), file)
     if kind in ACTIONS:
         raise InputError(f"{path.name} sees windows of a video: pictures cannot calibrate it; use fp16.")
-    return _yolo_recipe(file)
+    note = graft_of(graph)
+    return _yolo_recipe(file, note.head if note else "auto")
 
 
-def _yolo_recipe(file: Described) -> cal.Recipe:
+def _yolo_recipe(file: Described, wanted: str) -> cal.Recipe:
     from edgekit.tasks import yolo_heads
     from edgekit.tasks.yolo_settings import input_size, noted_names
 
@@ -156,7 +163,7 @@ def _yolo_recipe(file: Described) -> cal.Recipe:
         size = input_size(file.inputs[0], None, file.metadata)
         output = yolo_heads.pick_output(file.outputs)
         names = noted_names(file.metadata)
-        head = yolo_heads.recognise(output, size, file.metadata, "auto", len(names))
+        head = yolo_heads.recognise(output, size, file.metadata, wanted, len(names))
     except (EdgekitError, IndexError, ValueError):  # no YOLO
         return cal.Recipe()
     return cal.Recipe(head.style, None, head.rgb, head.unit)

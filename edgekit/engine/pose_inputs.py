@@ -75,7 +75,7 @@ class TrtPoseInput:
     def __call__(self, images: list[NDArray[np.uint8]]) -> NDArray:
         from edgekit.tasks.trtpose import trtpose_on
 
-        task = trtpose_on(self.file, self.model)  # type: ignore[arg-type]
+        task = trtpose_on(self.file, self.model, ops="host")  # type: ignore[arg-type]
         return next(iter(task.preprocess(images)[0].values())).copy()
 
 

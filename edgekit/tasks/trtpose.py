@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.engine import Engine, ShapeRanges, open_engine
-from edgekit.engine.resident import Tenant, choose_ops, resident
+from edgekit.engine.resident import Tenant, resident
 from edgekit.errors import InputError
 from edgekit.ops.connect import parse_objects
 from edgekit.ops.letterbox import Transform
 from edgekit.results import Frame, Poses
 from edgekit.smooth import Smoother
+from edgekit.tasks.grafted import Canvases, file_for, seen, settle
 from edgekit.tasks.trtpose_input import MEAN, STD, PoseInput, maps_of, noted_three, picture_input
 from edgekit.tasks.yolo_settings import input_size
 from edgekit.topology import Topology, noted_topology
@@ -45,7 +46,8 @@ def open_trtpose(
         model, precision, backend, shapes: as of `edgekit.open_engine`.
         settings: as of `TrtPose`.
     """
-    engine = open_engine(model, precision, backend, shapes)
+    file = file_for(model, settings.get("ops", "auto"), precision, backend)
+    engine = open_engine(file, precision, backend, shapes)
     try:
         return trtpose_on(engine, model, **settings)
     except BaseException:
@@ -84,7 +86,8 @@ class TrtPose:
         smooth: steady the keypoints over the frames of one source (`edgekit.smooth`).
         size: (height, width) for an engine of dynamic size; default: the model's notes, else 224×224.
         ops: where pictures are fitted and maps decoded: "host", "cuda" (on the GPU, where the engine's
-            tensors stay; needs nvcc), or "auto": the GPU where that can be.
+            tensors stay; needs nvcc), or "auto": the GPU where that can be. "graft": bytes become numbers
+            inside the network (`edgekit.engine.graft`), the rest is the host's.
 
     `cmap_threshold`, `link_threshold`, `score` and `max_people` may be assigned at any time, from any thread;
     the next frame has them. A person's score is the sum of its keypoints' values over the number a whole
@@ -131,7 +134,7 @@ class TrtPose:
         self.max_people, self.score = max_people, score
         self.times: dict[str, float] = {}
         notes = engine.metadata
-        self._input = picture_input(engine.inputs)
+        self._input = picture_input(seen(engine).inputs)
         self._cmap, self._paf, self.topology = maps_of(engine.outputs, topology, notes)
         self.names, self.skeleton = self.topology.keypoints, self.topology.skeleton
         self.size = input_size(self._input, size, {"imgsz": str(SIDE), **notes})
@@ -145,7 +148,9 @@ class TrtPose:
         )
         self.fit = self._fill.fit
         self._smoother = Smoother() if smooth else None
-        self.ops, self.ops_why = choose_ops(ops, engine)
+        self.ops, self.ops_why = settle(ops, engine)
+        grafted = self.ops == "graft"
+        self._canvases = Canvases(self.size, self._fill.batch, placed=self._fill.place) if grafted else None
         self._on_gpu = self._to_gpu() if self.ops == "cuda" else None
 
     @overload
@@ -206,7 +211,8 @@ class TrtPose:
 
     def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> tuple[dict[str, NDArray], list[Transform]]:
         """Fit BGR pictures, uint8 [H, W, 3], into the input tensor; the next call overwrites it."""
-        tensor, transforms = self._fill(images)
+        fill = self._canvases or self._fill
+        tensor, transforms = fill(images)
         return {self._input.name: tensor}, transforms
 
     def infer(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:
