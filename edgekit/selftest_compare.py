@@ -11,23 +11,23 @@ from edgekit.results import Actions, Detections, Poses, Result
 SURE = 0.2
 
 
-def unlike(one: Result, other: Result, pixels: float, score: float) -> str:
+def unlike(one: Result, other: Result, pixels: float, score: float, threshold: float = 0.0) -> str:
     """What tells `one` from `other`, in a sentence; "" where they are alike.
 
-    A row that is about as unsure as the most unsure one may be in one result alone: it lies at the threshold.
+    A row at the threshold may be in one result alone.
 
     Args:
         pixels: corners and sure keypoints may be so far apart.
         score: scores may be so far apart.
+        threshold: the lowest score of a row.
     """
     if type(one) is not type(other):
         return f"{type(one).__name__} and {type(other).__name__}"
     mine, yours = _parts(one), _parts(other)
-    lowest = min([*mine[1].tolist(), *yours[1].tolist()], default=0.0)
     for (places, sure, marks), (there, sure_there, marks_there) in ((mine, yours), (yours, mine)):
         for row in range(len(sure)):
             far = _far(places[row], there, marks[row], marks_there, pixels, score)
-            if far and sure[row] > lowest + score:
+            if far and sure[row] > threshold + score:
                 return f"of {len(sure)} and {len(sure_there)} rows one with score {sure[row]:.3f} {far}"
     return ""
 

@@ -99,12 +99,12 @@ def _told(engine: Any, feeds: Mapping[str, NDArray], off: Mapping[str, float]) -
     return f"{worst:.2g} from ONNX Runtime's, {ms:.2f} ms, built in {notes.get('seconds', 0):.0f} s", figures
 
 
-def milliseconds(engine: Engine, feeds: Mapping[str, NDArray], calls: int = CALLS) -> float:
+def milliseconds(engine: Engine, feeds: Mapping[str, NDArray]) -> float:
     """Median of what the engine's calls take, copies included."""
     engine(feeds)
     engine(feeds)
     times = []
-    for _ in range(calls):
+    for _ in range(CALLS):
         engine(feeds)
         times.append(sum(engine.times.values()))
     return float(np.median(times)) * 1e3
