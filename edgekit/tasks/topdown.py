@@ -10,17 +10,23 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.engine import Engine, ShapeRanges, open_engine
-from edgekit.errors import InputError
+from edgekit.engine.resident import Tenant, choose_ops, resident
+from edgekit.errors import EdgekitError, InputError, MissingError
+from edgekit.ops.crops import to_source
 from edgekit.ops.heatmaps import mirror
 from edgekit.results import Frame
-from edgekit.tasks.topdown_heads import Head, pick_head
-from edgekit.topology import COCO17, Topology, noted_topology, read_topology
+from edgekit.tasks.topdown_heads import Head, HeatmapHead, pick_head, topology_of
+from edgekit.topology import Topology
+
+if TYPE_CHECKING:
+    from edgekit.engine.cuda import DeviceArray
+    from edgekit.tasks.topdown_gpu import TopDownOnGpu
 
 #: People in one engine call where the engine itself sets no bound (AlphaPose's --posebatch).
 MAX_BATCH = 64
@@ -110,13 +116,19 @@ class TopDown:
         topology: names of the keypoints, as of `read_topology`; default: the model's own note, COCO's for 17.
         flip: average with the heat maps of the mirrored crop: a second engine call, some more precision.
         max_batch: people in one engine call at most.
+        ops: where people are cropped and heat maps read: "host", "cuda" (`edgekit.tasks.topdown_gpu`), or
+            "auto": on the GPU where the engine keeps its tensors there and nvcc is found. With `flip`, and
+            for MoveNet, it is the host.
 
     Attributes:
         times: seconds of the last call: "pre", "infer", "post".
         calls: engine calls of the last call.
+        ops, ops_why: where those steps run, "host" or "cuda", and why, in words.
+        on_gpu: what is kept on the GPU's thread; None on the host.
 
     Raises:
         InputError: the engine is of another kind, or a setting does not fit it.
+        MissingError: ops="cuda" cannot be.
     """
 
     def __init__(
@@ -127,19 +139,24 @@ class TopDown:
         topology: str | Path | Topology | None = None,
         flip: bool = False,
         max_batch: int = MAX_BATCH,
+        ops: str = "auto",
     ) -> None:
         if max_batch < 1:
             raise InputError(f"max_batch={max_batch} lets nobody in; give 1 or more.")
         self.engine = engine
         self.head: Head = pick_head(engine, head)
         self.batch = min(self.head.input.batch_limit or max_batch, max_batch)
-        self.topology = _topology(topology, engine.metadata, self.head.count)
+        self.topology = topology_of(topology, engine.metadata, self.head.count)
         self.names, self.skeleton = self.topology.keypoints, self.topology.skeleton
         if flip and not self.head.mirrors:
             raise InputError(f"flip works on heat maps; a {self.head.name} network has none.")
         self.flip = flip
         self.times = {"pre": 0.0, "infer": 0.0, "post": 0.0}
         self.calls = 0
+        self.ops, self.ops_why = choose_ops(ops, engine)
+        self.on_gpu: Tenant[TopDownOnGpu] | None = None
+        if self.ops == "cuda":
+            self._move_to_gpu(must=ops == "cuda")
 
     def __call__(self, image: Frame | NDArray[np.uint8], xyxy: NDArray) -> NDArray[np.float32]:
         """Keypoints of the people of one picture.
@@ -154,20 +171,73 @@ class TopDown:
         return self.many([image], [xyxy])[0]
 
     def many(
-        self, images: Sequence[Frame | NDArray[np.uint8]], xyxy: Sequence[NDArray]
+        self,
+        images: Sequence[Frame | NDArray[np.uint8]],
+        xyxy: Sequence[NDArray],
+        uploaded: Sequence[DeviceArray] = (),
     ) -> list[NDArray[np.float32]]:
-        """As a call for each picture, the people of all of them in as few engine calls as they fit."""
+        """As a call for each picture, the people of all of them in as few engine calls as they fit.
+
+        Args:
+            images: frames, or uint8 [H, W, 3] BGR.
+            xyxy: of each [N, 4] the people's boxes in its pixels.
+            uploaded: the same pictures as they lie on the task's GPU; () where they do not.
+        """
         boxes = [np.asarray(some, np.float32).reshape(-1, 4) for some in xyxy]
         pictures = [image.image if isinstance(image, Frame) else Frame(image).image for image in images]
-        owners = [p for p, some in zip(pictures, boxes, strict=True) for _ in range(len(some))]
-        rows = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
         self.times, self.calls = {"pre": 0.0, "infer": 0.0, "post": 0.0}, 0
+        people = [len(some) for some in boxes]
+        rows = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
         found = np.zeros((len(rows), self.head.count, 3), np.float32)
-        for start in range(0, len(rows), self.batch):
-            part = slice(start, start + self.batch)
-            found[part] = self._batch(owners[part], rows[part])
-        ends = np.cumsum([len(some) for some in boxes])
-        return [found[end - len(some) : end] for end, some in zip(ends, boxes, strict=True)]
+        if self.on_gpu is not None and len(rows) and not self.flip:
+            found = self._by_gpu(self.on_gpu, pictures, people, rows, uploaded)
+        else:
+            owners = [p for p, count in zip(pictures, people, strict=True) for _ in range(count)]
+            for start in range(0, len(rows), self.batch):
+                part = slice(start, start + self.batch)
+                found[part] = self._batch(owners[part], rows[part])
+        ends = np.cumsum(people)
+        return [found[end - count : end] for end, count in zip(ends, people, strict=True)]
+
+    def _by_gpu(
+        self,
+        on_gpu: Tenant[TopDownOnGpu],
+        pictures: Sequence[NDArray[np.uint8]],
+        people: Sequence[int],
+        xyxy: NDArray[np.float32],
+        uploaded: Sequence[DeviceArray],
+    ) -> NDArray[np.float32]:
+        start = time.perf_counter()
+        matrices, boxes = self.head.crops.place(xyxy)
+        with_people = [n for n, count in enumerate(people) if count]
+        images, counts = [pictures[n] for n in with_people], [people[n] for n in with_people]
+        there = [uploaded[n] for n in with_people] if uploaded else []
+        self.times["pre"] += time.perf_counter() - start
+        points, cells, seconds = on_gpu.call(on_gpu.held.run, images, counts, matrices, there, self.batch)
+        fetched = time.perf_counter()
+        for part, took in zip(self.times, seconds.sum(axis=0).tolist(), strict=True):
+            self.times[part] += took
+        self.calls = len(seconds)
+        found = to_source(points, boxes, cells)
+        self.times["post"] += time.perf_counter() - fetched
+        return found
+
+    def _move_to_gpu(self, must: bool) -> None:
+        """Make the kernels; where that fails and they need not be, it is the host's, as `ops_why` says."""
+        from edgekit.tasks.topdown_gpu import TopDownOnGpu
+
+        head = self.head
+        try:
+            if not isinstance(head, HeatmapHead):
+                raise MissingError(f'the steps of a {head.name} network are the host\'s; take ops="host"')
+            if self.flip:
+                raise MissingError('crops are mirrored on the host; take ops="host", or flip=False')
+            inside = resident(self.engine)
+            self.on_gpu = Tenant(inside.gpu, lambda gpu: TopDownOnGpu(gpu, inside, head))
+        except EdgekitError as error:
+            if must:
+                raise
+            self.ops, self.ops_why = "host", str(error)
 
     def _batch(self, images: Sequence[NDArray[np.uint8]], xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         start = time.perf_counter()
@@ -217,8 +287,12 @@ class TopDown:
         return self.head.decode(outputs[name][: len(boxes)], boxes)
 
     def close(self) -> None:
-        """Close the engine."""
-        self.engine.close()
+        """Free what is on the GPU and close the engine."""
+        try:
+            if self.on_gpu is not None:
+                self.on_gpu.close()
+        finally:
+            self.engine.close()
 
     def __enter__(self) -> TopDown:
         return self
@@ -227,17 +301,3 @@ class TopDown:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _topology(given: str | Path | Topology | None, metadata: Mapping[str, str], count: int) -> Topology:
-    """The keypoints' names: as given, as noted, or COCO's."""
-    topology = noted_topology(metadata) if given is None else read_topology(given)
-    if topology is None and count == len(COCO17):
-        topology = COCO17
-    if topology is None:
-        raise InputError(f"the model has {count} keypoints and does not say which; give topology=.")
-    if len(topology) != count:
-        raise InputError(
-            f"the topology {topology.name!r} has {len(topology)} keypoints, the model {count}; give its own."
-        )
-    return topology

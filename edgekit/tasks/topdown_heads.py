@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from edgekit.engine import Engine, TensorSpec
 from edgekit.errors import InputError
 from edgekit.ops.crops import MEAN, Crops, SquareCrops, to_source
 from edgekit.ops.heatmaps import decode
+from edgekit.topology import COCO17, Topology, noted_topology, read_topology
 
 NAMES = ("heatmap", "movenet")
 
@@ -102,6 +104,24 @@ def pick_head(engine: Engine, wanted: str = "auto") -> Head:
     listed = ", ".join(map(str, (*engine.inputs, *engine.outputs)))
     kind_of = "top-down pose" if wanted == "auto" else wanted
     raise InputError(f"this is no {kind_of} network that the kit knows: it has {listed}.")
+
+
+def topology_of(given: str | Path | Topology | None, metadata: Mapping[str, str], count: int) -> Topology:
+    """The keypoints' names of a network of `count`: as given, as noted, or COCO's.
+
+    Raises:
+        InputError: they are not known, or not as many.
+    """
+    topology = noted_topology(metadata) if given is None else read_topology(given)
+    if topology is None and count == len(COCO17):
+        topology = COCO17
+    if topology is None:
+        raise InputError(f"the model has {count} keypoints and does not say which; give topology=.")
+    if len(topology) != count:
+        raise InputError(
+            f"the topology {topology.name!r} has {len(topology)} keypoints, the model {count}; give its own."
+        )
+    return topology
 
 
 def _noted(metadata: Mapping[str, str], key: str, default: tuple[float, ...]) -> tuple[float, ...]:

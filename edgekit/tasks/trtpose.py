@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgekit.engine import Engine, ShapeRanges, open_engine
 from edgekit.engine.resident import Tenant, resident
-from edgekit.errors import InputError
+from edgekit.errors import EdgekitError, InputError
 from edgekit.ops.connect import parse_objects
 from edgekit.ops.letterbox import Transform
 from edgekit.results import Frame, Poses
@@ -85,9 +85,9 @@ class TrtPose:
             in trt_pose; the default leaves out those of fewer than about three sure keypoints.
         smooth: steady the keypoints over the frames of one source (`edgekit.smooth`).
         size: (height, width) for an engine of dynamic size; default: the model's notes, else 224×224.
-        ops: where pictures are fitted and maps decoded: "host", "cuda" (on the GPU, where the engine's
-            tensors stay; needs nvcc), or "auto": the GPU where that can be. "graft": bytes become numbers
-            inside the network (`edgekit.engine.graft`), the rest is the host's.
+        ops: where pictures are fitted and maps decoded: "host", "cuda" (`edgekit.tasks.trtpose_gpu`), or
+            "auto": on the GPU where the engine keeps its tensors there and nvcc is found. "graft": bytes
+            become numbers inside the network (`edgekit.engine.graft`), the rest is the host's.
 
     `cmap_threshold`, `link_threshold`, `score` and `max_people` may be assigned at any time, from any thread;
     the next frame has them. A person's score is the sum of its keypoints' values over the number a whole
@@ -95,11 +95,12 @@ class TrtPose:
 
     Attributes:
         times: seconds of the last call: "pre", "infer", "post".
-        ops, ops_why: what came of `ops`, and why.
+        ops, ops_why: where those steps run, "host", "graft" or "cuda", and why, in words.
+        on_gpu: what is kept on the GPU's thread; None elsewhere.
         controls: settings between 0 and 1 that a live view shows, with the words for them.
 
     Raises:
-        MissingError: ops="cuda", and the engine's tensors are on the host or nvcc is missing.
+        MissingError: ops="cuda" cannot be.
         InputError: the engine is no TrtPose, does not fit the topology, or a setting does not fit.
     """
 
@@ -151,7 +152,9 @@ class TrtPose:
         self.ops, self.ops_why = settle(ops, engine)
         grafted = self.ops == "graft"
         self._canvases = Canvases(self.size, self._fill.batch, placed=self._fill.place) if grafted else None
-        self._on_gpu = self._to_gpu() if self.ops == "cuda" else None
+        self.on_gpu: Tenant[TrtPoseOnGpu] | None = None
+        if self.ops == "cuda":
+            self._move_to_gpu(must=ops == "cuda")
 
     @overload
     def __call__(self, frames: Frame | NDArray[np.uint8]) -> Poses: ...
@@ -173,7 +176,7 @@ class TrtPose:
 
     def _batch(self, frames: list[Frame]) -> list[Poses]:
         images = [frame.image for frame in frames]
-        found, done = self._by_host(images) if self._on_gpu is None else self._by_gpu(self._on_gpu, images)
+        found, done = self._by_host(images) if self.on_gpu is None else self._by_gpu(self.on_gpu, images)
         if self._smoother is not None:
             found = [self._smoother(poses, frame.t) for poses, frame in zip(found, frames, strict=True)]
         self.times["post"] += time.perf_counter() - done
@@ -194,7 +197,7 @@ class TrtPose:
     ) -> tuple[list[Poses], float]:
         from edgekit.ops.paf_cuda import people_of
 
-        found, transforms, times = on_gpu.call(on_gpu.held, images, self.cmap_threshold)
+        found, transforms, times = on_gpu.call(on_gpu.held.run, images, self.cmap_threshold)
         done = time.perf_counter()
         for part, seconds in times.items():
             self.times[part] += seconds
@@ -202,12 +205,18 @@ class TrtPose:
         poses = zip(found, transforms, strict=True)
         return [self._poses(people_of(one, *limits), to) for one, to in poses], done
 
-    def _to_gpu(self) -> Tenant[TrtPoseOnGpu]:
+    def _move_to_gpu(self, must: bool) -> None:
+        """Make the kernels; where that fails and they need not be, it is the host's, as `ops_why` says."""
         from edgekit.tasks.trtpose_gpu import TrtPoseOnGpu
 
-        inside, maps = resident(self.engine), (self._cmap, self._paf)
-        links = self.topology.links
-        return Tenant(inside.gpu, lambda gpu: TrtPoseOnGpu(gpu, inside, self._fill, self._input, maps, links))
+        how = self._fill, self._input, (self._cmap, self._paf), self.topology.links
+        try:
+            inside = resident(self.engine)
+            self.on_gpu = Tenant(inside.gpu, lambda gpu: TrtPoseOnGpu(gpu, inside, *how))
+        except EdgekitError as error:
+            if must:
+                raise
+            self.ops, self.ops_why = "host", str(error)
 
     def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> tuple[dict[str, NDArray], list[Transform]]:
         """Fit BGR pictures, uint8 [H, W, 3], into the input tensor; the next call overwrites it."""
@@ -265,8 +274,8 @@ class TrtPose:
     def close(self) -> None:
         """Close the engine, and what is the task's own on the GPU; a second call does nothing."""
         try:
-            if self._on_gpu is not None:
-                self._on_gpu.close()
+            if self.on_gpu is not None:
+                self.on_gpu.close()
         finally:
             self.engine.close()
 

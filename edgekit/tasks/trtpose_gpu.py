@@ -8,6 +8,7 @@ Kernels, engine and the copy back are one CUDA graph while sizes, batch and thre
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from edgekit.ops.letterbox_cuda import CudaLetterbox
 from edgekit.ops.paf_cuda import CudaParser, Found
 from edgekit.tasks.trtpose_input import PoseInput
 
+F = TypeVar("F", bound=Freeable)
 PARTS = ("pre", "infer", "post")
 
 
@@ -30,10 +32,13 @@ class TrtPoseOnGpu:
 
     Args:
         gpu: the thread.
-        engine: the inside of the task's engine.
+        inside: the engine's inside.
         fill: how pictures are fitted, of which only the settings are used.
         entry, cmap, paf: the engine's tensors.
         links: int64 [L, 4], `Topology.links`.
+
+    Attributes:
+        note: why steps are not recorded as a CUDA graph; "" where they are.
 
     Raises:
         MissingError: no nvcc.
@@ -42,30 +47,30 @@ class TrtPoseOnGpu:
     def __init__(
         self,
         gpu: GpuThread,
-        engine: Resident,
+        inside: Resident,
         fill: PoseInput,
         entry: TensorSpec,
         maps: tuple[TensorSpec, TensorSpec],
         links: NDArray[np.int64],
     ) -> None:
-        self._gpu, self._engine, self._fill, self._entry = gpu, engine, fill, entry
+        self._gpu, self._inside, self._fill, self._entry = gpu, inside, fill, entry
         self._cmap, self._paf = (spec.name for spec in maps)
-        self._pictures: list[Buffer] = []
+        self._uploads: list[Buffer] = []
         self._held: list[Freeable] = []
         try:
-            self._letterbox = CudaLetterbox(gpu, fill.tables)
-            self._held.append(self._letterbox)
-            self._parser = CudaParser(gpu, links)
-            self._held.append(self._parser)
-            self._marks = Marks(len(PARTS))
-            self._held.append(self._marks)
-            self._replay = Replay(gpu, engine.recordable)
-            self._held.append(self._replay)
+            self._letterbox = self._keep(CudaLetterbox(gpu, fill.tables))
+            self._parser = self._keep(CudaParser(gpu, links))
+            self._marks = self._keep(Marks(len(PARTS)))
+            self._replay = self._keep(Replay(gpu, inside.recordable))
         except BaseException:
             self.free()
             raise
 
-    def __call__(
+    @property
+    def note(self) -> str:
+        return self._replay.note
+
+    def run(
         self, images: Sequence[NDArray[np.uint8]], threshold: float
     ) -> tuple[list[Found], list[Transform], dict[str, float]]:
         """Peaks and scores of pictures uint8 [H, W, 3] BGR, how each was placed, and seconds by part.
@@ -79,20 +84,15 @@ class TrtPoseOnGpu:
         """
         transforms = [self._fill.place(image) for image in images]
         batch = self._fill.batch or len(images)
-        inputs = self._engine.place({self._entry.name: (batch, 3, *self._fill.size)})
-        tensor = inputs[self._entry.name]
-        while len(self._pictures) < len(images):
-            self._pictures.append(Buffer(self._gpu))
-        self._marks.mark(0, self._gpu.stream)
-        pictures = [
-            one.put(image, self._gpu.stream) for one, image in zip(self._pictures, images, strict=False)
-        ]
-
-        def work() -> None:
-            self._step(pictures, transforms, tensor, threshold)
-
-        self._replay((tensor, threshold, *pictures), work)
-        self._gpu.stream.synchronize()
+        into = self._inside.place({self._entry.name: (batch, 3, *self._fill.size)})[self._entry.name]
+        while len(self._uploads) < len(images):
+            self._uploads.append(self._keep(Buffer(self._gpu)))
+        stream = self._gpu.stream
+        self._marks.mark(0, stream)
+        pictures = [one.put(image, stream) for one, image in zip(self._uploads, images, strict=False)]
+        key = self._inside.version, into, tuple(pictures), threshold
+        self._replay(key, lambda: self._step(pictures, transforms, into, threshold))
+        stream.synchronize()
         found = [self._parser.found(n) for n in range(len(images))]
         return found, transforms, dict(zip(PARTS, self._marks.seconds(), strict=True))
 
@@ -100,16 +100,16 @@ class TrtPoseOnGpu:
         self,
         pictures: Sequence[DeviceArray],
         transforms: Sequence[Transform],
-        tensor: DeviceArray,
+        into: DeviceArray,
         threshold: float,
     ) -> None:
         pad, stream = PAD["ultralytics"], self._gpu.stream
         for n, (picture, to) in enumerate(zip(pictures, transforms, strict=True)):
-            self._letterbox.fill(picture, to, tensor, n, pad)
-        for n in range(len(pictures), tensor.shape[0]):
-            self._letterbox.blank(tensor, n, pad)
+            self._letterbox.fill(picture, to, into, n, pad)
+        for n in range(len(pictures), into.shape[0]):
+            self._letterbox.blank(into, n, pad)
         self._marks.mark(1, stream)
-        outputs = self._engine.enqueue()
+        outputs = self._inside.enqueue()
         self._marks.mark(2, stream)
         for name in (self._cmap, self._paf):
             if name not in outputs:
@@ -122,5 +122,9 @@ class TrtPoseOnGpu:
         """Free all but the engine."""
         while self._held:
             self._held.pop().free()
-        for one in self._pictures:
-            one.free()
+        self._uploads.clear()
+
+    def _keep(self, held: F) -> F:
+        """Free it with the others, last first."""
+        self._held.append(held)
+        return held
