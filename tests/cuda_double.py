@@ -358,6 +358,12 @@ def _driver(cuda: FakeCuda) -> types.ModuleType:
         cuda.view(src, dest.nbytes)
         stream.add(lambda: np.copyto(dest, cuda.view(src, dest.nbytes)))
 
+    def memcpy_dtod_async(dest: int, src: int, nbytes: int, stream: Stream) -> None:
+        cuda.must("copy on the GPU")
+        cuda.view(src, nbytes), cuda.view(dest, nbytes)
+        stream.add(lambda: np.copyto(cuda.view(dest, nbytes), cuda.view(src, nbytes)))
+
+    module.memcpy_dtod_async = memcpy_dtod_async
     module.Error, module.LogicError, module.MemoryError = CudaError, CudaLogicError, CudaMemoryError
     module.CompileError = type("CompileError", (CudaError,), {})
     module.device_attribute = types.SimpleNamespace(

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 
 PRECISIONS = ("fp32", "fp16", "int8")
+#: Where pre- and postprocessing run: by NumPy and OpenCV, inside the network's graph, or as CUDA kernels.
+OPS = ("auto", "host", "graft", "cuda")
 Shape = tuple[int, ...]
 #: Shapes of a dynamic input: {"images": ((1,3,416,416), (4,3,416,416), (8,3,416,416))} = min, opt, max.
 ShapeRanges = Mapping[str, tuple[Shape, Shape, Shape]]

@@ -284,15 +284,22 @@ def _do(future: Future | None, work: Callable[..., Any], args: tuple) -> None:
         try:
             future.set_result(work(*args))
         except BaseException as error:  # SystemExit too belongs to who asked, not to this thread
-            _empty_frames(error)
-            future.set_exception(error)
+            future.set_exception(_without_frames(error))
 
 
-def _empty_frames(error: BaseException | None) -> None:
-    """Drop the local variables that a traceback keeps: GPU objects must not die on the asker's thread."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+class OwnerTracebackError(Exception):
+    """The traceback of an error on the owner thread, as text."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    """The error with its traceback as text: frames hold GPU objects, which must die on this thread."""
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    error.__traceback__ = error.__context__ = None
+    error.__cause__ = OwnerTracebackError(text)
+    return error
 
 
 def load_driver() -> Any:

@@ -13,13 +13,11 @@ from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from edgekit.engine import Engine, Shape
+from edgekit.engine import OPS, Engine, Shape
 from edgekit.engine.cuda import CaptureError, DeviceArray, Graph, find_nvcc
 from edgekit.engine.gpu_thread import Freeable, GpuThread, acquire, load_driver
 from edgekit.errors import EdgekitError, InputError, MissingError
 
-#: Where pre- and postprocessing run: by NumPy and OpenCV, inside the network's graph, or as CUDA kernels.
-OPS = ("auto", "host", "graft", "cuda")
 T = TypeVar("T")
 F = TypeVar("F", bound=Freeable)
 
