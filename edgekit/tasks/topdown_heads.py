@@ -3,6 +3,7 @@
 | head    | input                                     | output                                             |
 |---------|-------------------------------------------|----------------------------------------------------|
 | heatmap | [N, 3, H, W] RGB, crop of aspect W : H     | [N, K, h, w] heat maps (FastPose, SimpleBaseline)  |
+| grafted | [N, H, W, 3] BGR bytes of the same crop   | [N, K, 3] the points of such maps (`engine.graft`) |
 | movenet | [N, S, S, 3] RGB bytes, square crop        | [N, 1, K, 3] y, x in shares of the crop, and score |
 
 N people, K keypoints.
@@ -21,6 +22,7 @@ from edgekit.engine import Engine, TensorSpec
 from edgekit.errors import InputError
 from edgekit.ops.crops import MEAN, Crops, SquareCrops, to_source
 from edgekit.ops.heatmaps import decode
+from edgekit.tasks.grafted import ByteCrops, seen
 from edgekit.topology import COCO17, Topology, noted_topology, read_topology
 
 NAMES = ("heatmap", "movenet")
@@ -51,6 +53,20 @@ class HeatmapHead:
     def decode(self, output: NDArray, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [N, K, 3] in source pixels; `boxes` as cropped."""
         return to_source(decode(output), boxes, (output.shape[2], output.shape[3]))
+
+
+class GraftedHead(HeatmapHead):
+    """A heat map network whose crops' numbers and maps' points are made inside; told its own tensors."""
+
+    name, mirrors = "grafted", False
+
+    def __init__(self, entry: TensorSpec, leave: TensorSpec, metadata: Mapping[str, str]) -> None:
+        super().__init__(entry, leave, metadata)
+        self.crops = ByteCrops(self.crops)
+
+    def decode(self, output: NDArray, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 [N, K, 3] in source pixels; `boxes` as cropped."""
+        return to_source(output, boxes, (self.output.shape[2] or 0, self.output.shape[3] or 0))
 
 
 class MoveNetHead:
@@ -92,10 +108,11 @@ def pick_head(engine: Engine, wanted: str = "auto") -> Head:
     if (task := engine.metadata.get("task", "topdown")) != "topdown":
         raise InputError(f"this model is made for {task!r}; here crops of single people go in.")
     kinds: dict[str, type[Head]] = {}
-    entry, leave = engine.inputs[0], engine.outputs[0]
-    if len(engine.inputs) == 1 and len(engine.outputs) == 1 and len(entry.shape) == len(leave.shape) == 4:
+    plain = seen(engine)
+    entry, leave = plain.inputs[0], plain.outputs[0]
+    if len(plain.inputs) == 1 and len(plain.outputs) == 1 and len(entry.shape) == len(leave.shape) == 4:
         if entry.shape[1] == 3 and entry.dtype.kind == "f":
-            kinds["heatmap"] = HeatmapHead
+            kinds["heatmap"] = HeatmapHead if plain is engine else GraftedHead
         if entry.shape[3] == 3 and leave.shape[3] == 3 and leave.shape[1] in (1, None):
             kinds["movenet"] = MoveNetHead
     for name, kind in kinds.items():
