@@ -91,8 +91,9 @@ def action_on(
     if isinstance(detector, Track):
         return ActionRecognition(engine, tracks=detector, **settings)
     where = backend or (engine.backend if engine.backend in BACKENDS else "auto")
+    its = {} if isinstance(detector, Yolo) else {"ops": settings.get("ops", "auto")}
     with ExitStack() as stack:
-        tracks = open_track(detector, precision or "fp16", where, tracker=tracker, **(tracking or {}))
+        tracks = open_track(detector, precision or "fp16", where, tracker=tracker, **(its | (tracking or {})))
         stack.callback(tracks.close)
         if tracks.detector.classes is None and len(tracks.names) != 1:
             tracks.detector.classes = ["person"]

@@ -48,9 +48,14 @@ class Stream:
     size: tuple[int, int]
     flat: bool
 
+    def shape_of(self, rows: int) -> tuple[int, ...]:
+        """The input's shape for so many clips."""
+        frames = (self.channels * self.length,) if self.flat else (self.channels, self.length)
+        return (rows, *frames, *self.size)
+
     def shaped(self, clips: NDArray[np.float32]) -> NDArray[np.float32]:
         """Clips [N, C, D, H, W] as the input has them; no copy."""
-        return clips.reshape(len(clips), -1, *self.size) if self.flat else clips
+        return clips.reshape(self.shape_of(len(clips)))
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ class Net:
     Attributes:
         engine: closed by who opened it.
         streams: those the network has, "rgb" and "of".
+        output: name of the one with the logits.
         classes: how many, or None where the file does not say.
         rows: its fixed batch, or None; limit: rows of a call at most, or None.
 
@@ -100,7 +106,7 @@ class Net:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.streams = {name.removeprefix("input_"): one for name, one in _streams(engine.inputs).items()}
-        self._output, self.classes = _scores(engine.outputs)
+        self.output, self.classes = _scores(engine.outputs)
         lead = engine.inputs[0]
         self.rows, self.limit = lead.shape[0], lead.batch_limit
 
@@ -114,10 +120,18 @@ class Net:
             InputError: the network gave something that is no number.
         """
         feeds = {self.streams[kind].name: self.streams[kind].shaped(clip) for kind, clip in clips.items()}
-        logits = np.asarray(self.engine(feeds)[self._output], np.float64)
+        return self.shares(self.engine(feeds)[self.output])
+
+    def shares(self, given: NDArray[np.floating]) -> NDArray[np.float32]:
+        """The softmax of logits [N, classes].
+
+        Raises:
+            InputError: one is no number.
+        """
+        logits = np.asarray(given, np.float64)
         if not np.isfinite(logits).all():
             raise InputError(
-                f"{self._output} holds what is no number; in fp16 a network may overflow: try fp32."
+                f"{self.output} holds what is no number; in fp16 a network may overflow: try fp32."
             )
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from edgekit.errors import InputError
 from edgekit.ops.flow import Flow, flow_to_grey, open_flow
 from edgekit.ops.resize import resize_short, to_size
 from edgekit.results import Frame, Tracks
+from edgekit.tasks.action_gpu import open_gpu
 from edgekit.tasks.action_nets import Net, read_notes
 from edgekit.tasks.action_open import MAX_BATCH
 from edgekit.tasks.action_people import Entry, People, Square
@@ -34,7 +36,7 @@ Clip = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Look:
-    """One window: clips [1, C, D, H, W] of the whole picture, or people to be cut out of frames."""
+    """One window: clips [1, C, D, H, W] of the whole picture (none: it is on the GPU), or people to cut."""
 
     clips: Mapping[str, Clip]
     ids: NDArray[np.int64]
@@ -74,6 +76,8 @@ class ActionRecognition(Windowed[Look]):
             runs beside the loop, and the picture never waits for it; when it is done the newest window
             comes next, at the earliest `stride` frames after the last. None: False for a live source.
         max_batch: people in one engine call at most; more are split.
+        ops: where windows are made: "cuda", "host", or "auto": on the GPU where the engine keeps its tensors
+            there, for whole pictures.
 
     Optical flow is found once a frame, from the frame before, both made smaller to a short side of
     `smaller_edge`, as `edgekit prepare actions` does it; so a window with flow ends at the frame before
@@ -89,6 +93,7 @@ class ActionRecognition(Windowed[Look]):
         names: of the classes.
         net: its streams; notes: all settings.
         span: frames that a window covers, (D - 1) · sample_rate + 1, and one more where flow is wanted.
+        ops, ops_why: where windows are made, and why, in words.
         live: the frames are of a live source; a session says so.
         times: seconds of the last call: "pre", "infer", "post"; what runs beside the loop does not count.
         parts: seconds by part: "detect", "track", "flow", "buffer", "cut", "network"; the last two are 0
@@ -98,6 +103,7 @@ class ActionRecognition(Windowed[Look]):
 
     Raises:
         InputError: a setting makes no sense, or the engine is no such network.
+        MissingError: ops="cuda" cannot be.
     """
 
     def __init__(
@@ -121,6 +127,7 @@ class ActionRecognition(Windowed[Look]):
         cold: str = "wait",
         wait: bool | None = None,
         max_batch: int = MAX_BATCH,
+        ops: str = "auto",
     ) -> None:
         if max_batch < 1:
             raise InputError(f"max_batch={max_batch} lets nobody in; give 1 or more.")
@@ -154,7 +161,10 @@ class ActionRecognition(Windowed[Look]):
         self._tables = {"rgb": tables(notes.mean, notes.std), "of": tables(notes.of_mean, notes.of_std)}
         self._flow: Flow | None = open_flow(notes.flow) if "of" in self.net.streams else None
         self._before: tuple[Frame, Tracks | None, NDArray[np.uint8]] | None = None
-        self._tapes = {} if tracks is not None else {kind: self._tape(kind) for kind in self._lengths}
+        people = tracks is not None
+        self.ops, self.ops_why, self._gpu = open_gpu(ops, self.net, self._tables, self._reach, people)
+        on_host = not people and self._gpu is None
+        self._tapes = {kind: self._tape(kind) for kind in self._lengths} if on_host else {}
         self._people = People(self._reach, notes.person_margin)
         self._numbers: deque[int] = deque(maxlen=self._reach)
         self._entered, self._t = 0, 0.0
@@ -195,7 +205,9 @@ class ActionRecognition(Windowed[Look]):
             planes["rgb"] = (frame.image,) if tracks is not None else self._scaled(frame.image, "rgb")
         if uv is not None:
             planes["of"] = uv if tracks is not None else [self._scaled(one, "of")[0] for one in uv]
-        if tracks is None:
+        if self._gpu is not None:
+            self._gpu.put(planes, self._entered)
+        elif tracks is None:
             for kind, tape in self._tapes.items():
                 tape.put(planes[kind])
         else:
@@ -234,6 +246,9 @@ class ActionRecognition(Windowed[Look]):
             entries = {kind: self._people.entries(self._places(kind)) for kind in self._lengths}
             ids = np.array(list(squares), np.int64)
             return Look({}, ids, *about, entries, list(squares.values()))
+        if self._gpu is not None:
+            places = {kind: self._places(kind) for kind in self._lengths}
+            self._gpu.window(places, self._entered - len(self._numbers))
         clips = {}
         for kind, tape in self._tapes.items():
             clip = tape.gather(self._places(kind).tolist()) if self._loop else tape.window()
@@ -245,6 +260,10 @@ class ActionRecognition(Windowed[Look]):
 
     def infer(self, look: Look) -> Seen:
         """Run the network on a window; people in as few calls as they fit."""
+        if self._gpu is not None:
+            scores = self.net.shares(self._gpu())
+            parts = {"cut": 0.0, "network": self._gpu.seconds}
+            return Seen(scores, look.ids, look.t, look.video, parts, self._gpu.seconds, look.frames)
         cutting, looking, found = 0.0, 0.0, []
         for first in range(0, len(look.ids), self._batch):
             start = time.perf_counter()
@@ -289,7 +308,9 @@ class ActionRecognition(Windowed[Look]):
         self._due = self._loop = False
 
     def release(self) -> None:
-        """Close the network, and give back what flow holds of a GPU."""
-        if self._flow is not None:
-            self._flow.close()
-        self.engine.close()
+        """Close the network, and give back what flow and windows hold of a GPU."""
+        with ExitStack() as stack:
+            stack.callback(self.engine.close)
+            for held in (self._flow, self._gpu):
+                if held is not None:
+                    stack.callback(held.close)

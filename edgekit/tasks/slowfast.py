@@ -97,7 +97,8 @@ def slowfast_on(
     if isinstance(detector, Track):
         return SlowFast(detector, engine, head, **settings)
     where = backend or (engine.backend if engine.backend in BACKENDS else "auto")
-    tracks = open_track(detector, precision or "fp16", where, tracker=tracker, **(tracking or {}))
+    tracking = {**({} if isinstance(detector, Yolo) else {"ops": ops}), **(tracking or {})}
+    tracks = open_track(detector, precision or "fp16", where, tracker=tracker, **tracking)
     try:
         if tracks.detector.classes is None and len(tracks.names) != 1:
             tracks.detector.classes = ["person"]
