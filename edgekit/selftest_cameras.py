@@ -13,7 +13,7 @@ import numpy as np
 from edgekit.camera import SAMPLES, open_source
 from edgekit.errors import MissingError
 from edgekit.results import Frame
-from edgekit.selftest_worker import Case, Found, must, say
+from edgekit.selftest_worker import Case, Found, here, must, say
 
 #: Mean difference in grey levels between two decoders' pictures of one frame: chroma is scaled up, and YUV
 #: turned into BGR, in ways of their own.
@@ -106,7 +106,8 @@ def usb(case: Case, node: str | None) -> Found:
 
     if node is None:
         raise MissingError("no camera is plugged in (/dev/video* is empty)")
-    camera = look(Path(node), with_modes=True)
+    with here():
+        camera = look(Path(node), with_modes=True)
     if camera.kind != "camera":
         raise MissingError(f"{node} ({camera.name}) gives no pictures of its own: {camera.kind}")
     words, figures = _camera(case, node, lambda: open_usb(node))
@@ -118,7 +119,7 @@ def _camera(case: Case, spec: str, opened: Callable[[], Any]) -> Found:
     """Pictures of a live camera: they come, they are not black, and it lets go."""
     wanted = case.frames(60)
     say(f"opening {spec}")
-    with opened() as source:
+    with here(), opened() as source:
         frames, fps = _frames(source, wanted)
         how, size = getattr(source, "how", ""), source.size
     must(len(frames) == wanted, f"{len(frames)} of {wanted} pictures came")
@@ -127,7 +128,7 @@ def _camera(case: Case, spec: str, opened: Callable[[], Any]) -> Found:
     must(len(frames) < 2 or changes > 0, f"all {len(frames)} pictures are the same one")
     dark = " (it is dark: is the lens covered?)" if brightness < 5 else ""
     say("opening it again")
-    with opened() as source:
+    with here(), opened() as source:
         _frames(source, 1)
     figures = {"fps": fps, "size": list(size), "how": how, "brightness": brightness}
     return f"{len(frames)} pictures, {size[0]}×{size[1]}, {fps:.1f} a second{dark}", figures

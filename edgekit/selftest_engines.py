@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit.engine import Engine
 from edgekit.errors import MissingError
-from edgekit.selftest_worker import Case, Found, must, say
+from edgekit.selftest_worker import Case, Found, here, must, say
 
 #: ‖plan − reference‖ / ‖reference‖ of an output at most; the reference is ONNX Runtime on the CPU in fp32.
 #: "fp32" is TF32 where the GPU has it, which keeps 10 bits of a number as fp16 does. The detector's int8 file
@@ -56,7 +56,7 @@ def plan(case: Case, model: str, precision: str) -> Found:
     from edgekit.bench.calls import real_feeds
     from edgekit.engine.exact import open_exact
 
-    with ExitStack() as stack:
+    with here(), ExitStack() as stack:
         say(f"building {model} in {precision}")
         engine = stack.enter_context(
             open_exact(model, precision, "tensorrt", calibration=case.calibration or None)
@@ -74,7 +74,7 @@ def _slowfast(precision: str) -> Found:
     from edgekit.tasks.slowfast_nets import net_of
     from edgekit.tasks.slowfast_open import open_networks
 
-    with ExitStack() as stack:
+    with here(), ExitStack() as stack:
         nets = []
         for way in ((precision, "tensorrt"), ("fp32", "onnxruntime-cpu")):
             say(f"opening edgekit-slowfast in {way[0]} on {way[1]}")
@@ -125,8 +125,10 @@ def dla(case: Case) -> Found:
         raise MissingError("this device has no DLA core")
     path, shapes = with_batch(find(MODEL), 1)
     say("building for DLA core 0")
-    made = build(path, "fp16", shapes, dla=0)
-    with TensorRTEngine(made.path) as engine, open_exact(MODEL, "fp32", "onnxruntime-cpu") as reference:
+    with ExitStack() as stack:
+        stack.enter_context(here())
+        engine = stack.enter_context(TensorRTEngine(build(path, "fp16", shapes, dla=0).path))
+        reference = stack.enter_context(open_exact(MODEL, "fp32", "onnxruntime-cpu"))
         feeds = real_feeds(reference, MODEL, 1)
         return _told(engine, feeds, compare(engine(feeds), reference(feeds), "fp16"))
 
@@ -149,12 +151,12 @@ def _both_ways(option: str, words: tuple[str, str], precision: str) -> Found:
     from edgekit.engine.tensorrt import TensorRTEngine
 
     say(f"building {MODEL} in {precision}")
-    with open_exact(MODEL, precision, "tensorrt") as engine:
+    with here(), open_exact(MODEL, precision, "tensorrt") as engine:
         path, feeds = Path(engine.path), real_feeds(engine, MODEL, 1)  # type: ignore[attr-defined]
     outputs, ms = [], []
     for on in (False, True):
         say(f"running it {words[on]}")
-        with TensorRTEngine(path, **{option: on}) as engine:  # type: ignore[arg-type]
+        with here(), TensorRTEngine(path, **{option: on}) as engine:  # type: ignore[arg-type]
             ms.append(milliseconds(engine, feeds))
             outputs.append({name: array.copy() for name, array in engine(feeds).items()})
             refused = "No CUDA graph" in engine.why
@@ -174,6 +176,7 @@ def onnxruntime_cuda(case: Case) -> Found:
     if missing := cuda_missing():
         raise MissingError(missing)
     with (
+        here(),
         open_exact(MODEL, "fp32", "onnxruntime-cuda") as engine,
         open_exact(MODEL, "fp32", "onnxruntime-cpu") as reference,
     ):

@@ -14,7 +14,7 @@ from edgekit.device import describe
 from edgekit.engine.cuda import find_nvcc
 from edgekit.engine.gpu_thread import acquire
 from edgekit.errors import MissingError
-from edgekit.selftest_worker import Case, Found, say
+from edgekit.selftest_worker import Case, Found, here, say
 
 
 def twin(case: Case, name: str) -> Found:
@@ -27,7 +27,8 @@ def twin(case: Case, name: str) -> Found:
     gpu = acquire()
     try:
         say(f"compiling and running {name}")
-        words = gpu.call(module.check_twin, gpu)
+        with here():
+            words = gpu.call(module.check_twin, gpu)
         return f"{words} ({gpu.name})", {"gpu": gpu.name}
     finally:
         gpu.release()

@@ -14,7 +14,8 @@ import sys
 import tempfile
 import threading
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -51,6 +52,15 @@ def must(holds: object, words: str) -> None:
     """Fail the step with `words` where something does not hold."""
     if not holds:
         raise EdgekitError(words)
+
+
+@contextmanager
+def here() -> Iterator[None]:
+    """What a machine has must work: something missing inside is a failure, and not "not here"."""
+    try:
+        yield
+    except MissingError as error:
+        raise EdgekitError(str(error)) from error
 
 
 def say(words: str) -> None:
