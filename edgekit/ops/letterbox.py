@@ -203,12 +203,7 @@ class Letterboxer:
         Raises:
             InputError: no pictures, or more than a fixed batch holds.
         """
-        batch = self.batch or len(images)
-        if not 0 < len(images) <= batch:
-            raise InputError(f"{len(images)} pictures do not fit a batch of {batch}.")
-        auto = self._auto and len({image.shape for image in images}) == 1
-        how = {"style": self._style, "stride": self._stride}
-        transforms = [place(_size(image), self.size, auto=auto, **how) for image in images]  # type: ignore[arg-type]
+        batch, transforms = self.arrange(images)
         shape = (batch, 3, *transforms[0].canvas)
         if self._tensor.shape != shape:
             self._tensor = np.full(shape, self._border, self._tensor.dtype)
@@ -219,6 +214,19 @@ class Letterboxer:
             if self._placed[n] is not None:
                 self._tensor[n], self._placed[n] = self._border, None
         return self._tensor, transforms
+
+    def arrange(self, images: Sequence[NDArray[np.uint8]]) -> tuple[int, list[Transform]]:
+        """How many places the tensor has for these pictures, and how each is placed.
+
+        Raises:
+            InputError: no pictures, or more than a fixed batch holds.
+        """
+        batch = self.batch or len(images)
+        if not 0 < len(images) <= batch:
+            raise InputError(f"{len(images)} pictures do not fit a batch of {batch}.")
+        auto = self._auto and len({image.shape for image in images}) == 1
+        how = {"style": self._style, "stride": self._stride}
+        return batch, [place(_size(image), self.size, auto=auto, **how) for image in images]  # type: ignore[arg-type]
 
     def _fill(self, n: int, image: NDArray[np.uint8], to: Transform) -> None:
         """Write one picture into place `n`, and the border if the last picture there lay elsewhere."""

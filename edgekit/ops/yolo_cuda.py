@@ -59,6 +59,10 @@ class CudaYolo:
         self._classes: tuple[int, ...] | None = None
         self._clean = 0  # pictures whose counts are known to be 0
 
+    def anchors(self, output: DeviceArray) -> int:
+        """Boxes a picture that an output has room for."""
+        return output.shape[1] if self._turned else output.shape[2]
+
     def enqueue(
         self,
         output: DeviceArray,
@@ -87,11 +91,11 @@ class CudaYolo:
         Raises:
             InputError: the output does not fit the head.
         """
-        pictures, anchors, columns = output.shape if self._turned else np.take(output.shape, [0, 2, 1])
+        pictures, anchors = output.shape[0], self.anchors(output)
+        columns = output.shape[2] if self._turned else output.shape[1]
         kind, before = KINDS[self._head]
         if output.dtype not in (np.float32, np.float16) or columns < before + (kind != 2):
             raise InputError(f"{output.dtype} {list(output.shape)} is no output of a {self._head} head.")
-        pictures, anchors, columns = int(pictures), int(anchors), int(columns)
         most = max(min(anchors, max_candidates) if self._nms else anchors, 1)
         max_det = rows.shape[1] - 1
         chunk = chunk_of(pictures, most)

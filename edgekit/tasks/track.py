@@ -24,7 +24,7 @@ from edgekit.tasks.yolo import Yolo, open_yolo
 from edgekit.tracking import Tracker, open_tracker
 
 #: Settings of the detector; what else `open_track` is given goes to the tracker.
-DETECTING = ("iou", "max_det", "classes", "agnostic", "head", "names", "size", "auto")
+DETECTING = ("iou", "max_det", "classes", "agnostic", "head", "names", "size", "auto", "ops")
 #: Lowest score that the detector hands to the tracker: ByteTrack's second stage lives on weak boxes.
 SCORE = 0.1
 

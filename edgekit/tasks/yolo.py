@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.engine import Engine, ShapeRanges, TensorSpec, open_engine
-from edgekit.errors import InputError
+from edgekit.engine.resident import Tenant, choose_ops, resident
+from edgekit.errors import EdgekitError, InputError
 from edgekit.ops.letterbox import Letterboxer, Transform
 from edgekit.ops.nms import nms
 from edgekit.results import Detections, Frame
 from edgekit.tasks import yolo_heads
+from edgekit.tasks.yolo_gpu import Net, Wanted, YoloOnGpu
 from edgekit.tasks.yolo_settings import class_ids, default_names, input_size, noted_names, noted_stride
 
 Feeds = dict[str, NDArray]
@@ -78,16 +80,21 @@ class Yolo:
         size: (height, width) for an engine of dynamic size; default: the model's notes, else 640×640.
         auto: letterbox to the next stride multiple only (engines of dynamic size); pictures of different
             sizes given together get the full size.
+        ops: where letterbox, decoding and NMS run: "host", "cuda" (`edgekit.tasks.yolo_gpu`), or "auto": on
+            the GPU where the engine keeps its tensors there and nvcc is found.
 
     `score`, `iou`, `max_det`, `agnostic` and `classes` may be assigned at any time, from any thread; the next
     frame has them.
 
     Attributes:
         times: seconds of the last call: "pre", "infer", "post".
+        ops, ops_why: where those steps run, "host" or "cuda", and why, in words.
+        on_gpu: what is kept on the GPU's thread, a `YoloOnGpu` as a `Tenant`; None on the host.
         controls: settings between 0 and 1 that a live view shows, with the words for them.
 
     Raises:
         InputError: the engine is no YOLO, its head cannot be told, or a setting does not fit.
+        MissingError: ops="cuda" cannot be.
     """
 
     controls: ClassVar[dict[str, str]] = {"score": "lowest score", "iou": "overlap allowed"}
@@ -105,6 +112,7 @@ class Yolo:
         names: Sequence[str] | None = None,
         size: tuple[int, int] | None = None,
         auto: bool = False,
+        ops: str = "auto",
     ) -> None:
         for name, value in (("score", score), ("iou", iou)):
             if not 0.0 <= value <= 1.0:
@@ -135,6 +143,10 @@ class Yolo:
             unit=self.head.unit,
             dtype=self._input.dtype,
         )
+        self.ops, self.ops_why = choose_ops(ops, engine)
+        self.on_gpu: Tenant[YoloOnGpu] | None = None
+        if self.ops == "cuda":
+            self._move_to_gpu(must=ops == "cuda")
 
     @property
     def classes(self) -> list[int] | None:
@@ -168,6 +180,8 @@ class Yolo:
         return found[0] if single else found
 
     def _batch(self, images: list[NDArray[np.uint8]]) -> list[Detections]:
+        if self.on_gpu is not None:
+            return self._batch_on_gpu(self.on_gpu, images)
         start = time.perf_counter()
         feeds, transforms = self.preprocess(images)
         ready = time.perf_counter()
@@ -178,6 +192,32 @@ class Yolo:
         self.times["infer"] += inferred - ready
         self.times["post"] += time.perf_counter() - inferred
         return found
+
+    def _batch_on_gpu(self, tenant: Tenant[YoloOnGpu], images: list[NDArray[np.uint8]]) -> list[Detections]:
+        kept = self.classes
+        classes = None if kept is None else tuple(kept)
+        wanted = Wanted(self.score, self.iou, self.max_det, classes, self.agnostic)
+        rows, transforms, seconds = tenant.call(tenant.held.run, images, wanted)
+        fetched = time.perf_counter()
+        found = [
+            Detections(to.to_source(one[:, :4]), one[:, 4].copy(), one[:, 5].astype(np.int64), self.names)
+            for one, to in zip(rows, transforms, strict=True)
+        ]
+        for name, took in zip(self.times, seconds, strict=True):
+            self.times[name] += took
+        self.times["post"] += time.perf_counter() - fetched
+        return found
+
+    def _move_to_gpu(self, must: bool) -> None:
+        """Make the kernels. Where that fails and they need not be, the host does it; `ops_why` says so."""
+        net = Net(self._input, self._output, self.head, self._first)
+        try:
+            inside = resident(self.engine)
+            self.on_gpu = Tenant(inside.gpu, lambda gpu: YoloOnGpu(gpu, inside, net, self._letterboxer))
+        except EdgekitError as error:
+            if must:
+                raise
+            self.ops, self.ops_why = "host", str(error)
 
     def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> tuple[Feeds, list[Transform]]:
         """Letterbox BGR pictures, uint8 [H, W, 3], into the input tensor.
@@ -214,7 +254,9 @@ class Yolo:
         return Detections(transform.to_source(xyxy[keep]), score[keep], label[keep], self.names)
 
     def close(self) -> None:
-        """Close the engine."""
+        """Free what is on the GPU and close the engine."""
+        if self.on_gpu is not None:
+            self.on_gpu.close()
         self.engine.close()
 
     def __enter__(self) -> Yolo:

@@ -241,17 +241,26 @@ def _objectness(output: NDArray, threshold: float, grid: tuple[NDArray, NDArray]
 @lru_cache(maxsize=8)
 def anchor_grid(size: tuple[int, int], anchors: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cell (x, y) float32 [A, 2] and stride float32 [A] of each anchor, YOLOX's order."""
+    corners, steps = [], []
+    for stride in anchor_strides(size, anchors):
+        ys, xs = np.mgrid[: size[0] // stride, : size[1] // stride]
+        corners.append(np.stack([xs.ravel(), ys.ravel()], axis=1))
+        steps.append(np.full(xs.size, stride))
+    return np.concatenate(corners).astype(np.float32), np.concatenate(steps).astype(np.float32)
+
+
+def anchor_strides(size: tuple[int, int], anchors: int) -> tuple[int, ...]:
+    """The strides of a YOLOX's grids.
+
+    Raises:
+        InputError: no usual ones have so many anchors.
+    """
     strides = strides_of(anchors, size)
     if strides is None:
         raise InputError(
             f"a YOLOX of input {size[0]}×{size[1]} has {cells(size)} anchors; this output has {anchors}."
         )
-    corners, steps = [], []
-    for stride in strides:
-        ys, xs = np.mgrid[: size[0] // stride, : size[1] // stride]
-        corners.append(np.stack([xs.ravel(), ys.ravel()], axis=1))
-        steps.append(np.full(xs.size, stride))
-    return np.concatenate(corners).astype(np.float32), np.concatenate(steps).astype(np.float32)
+    return strides
 
 
 def _corners(xywh: NDArray[np.float32]) -> NDArray[np.float32]:

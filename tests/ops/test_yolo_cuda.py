@@ -74,7 +74,7 @@ def compare(
     """Both ways of one output [B, anchors, columns]; returns how many boxes there are."""
     given = np.ascontiguousarray(output.transpose(0, 2, 1)) if head == "yolov8" and first else output
     rows = bench.room((len(output), 1 + max_det, 6), np.float32)
-    strides = [s for s in STRIDE_SETS if cells(SIZE, s) == output.shape[1]][0] if head == "yolox" else ()
+    strides = next(s for s in STRIDE_SETS if cells(SIZE, s) == output.shape[1]) if head == "yolox" else ()
     twin.enqueue(bench.up(given), rows, SIZE, strides=strides, **how)
     found, total = bench.down(rows), 0
     for one, part in zip(found, given, strict=True):
@@ -109,7 +109,7 @@ def check_head(random: np.random.Generator, head: str, dtype: type) -> None:
                 anchors = cells(SIZE) if head == "yolox" else int(random.integers(1, 200))
                 output = outputs(random, head, int(random.integers(1, 4)), anchors, 5, dtype)
                 if head == "yolox":
-                    how = how | {"iou": 1.0}  # noqa: PLW2901
+                    how = how | {"iou": 1.0}
                 total += compare(bench, twin, head, output, first, **how)
             assert total > 50
             twin.free()
