@@ -16,8 +16,8 @@ import pytest
 from kernel_double import compile_kernels, kernel_module, reference, write_plan
 
 from edgekit.engine import gpu_thread, trt_module
-from edgekit.engine.cuda import NON_BLOCKING, Buffer, CaptureError, Graph
-from edgekit.engine.gpu_thread import GpuThread, acquire
+from edgekit.engine.cuda import Buffer, CaptureError, Graph
+from edgekit.engine.gpu_thread import NON_BLOCKING, GpuThread, acquire
 from edgekit.engine.tensorrt import TensorRTEngine
 from edgekit.errors import EdgekitError, MissingError
 
