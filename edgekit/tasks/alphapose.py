@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from edgekit.results import Detections, Frame, Poses
 from edgekit.smooth import Smoother
 from edgekit.tasks.topdown import TopDown, default_shapes, topdown_on
 from edgekit.tasks.yolo import Yolo, open_yolo
+
+if TYPE_CHECKING:
+    from edgekit.engine.cuda import DeviceArray
 
 #: Settings of `AlphaPose`; what else `open_alphapose` is given goes to `TopDown`.
 OWN = ("score", "nms", "smooth", "person", "min_area", "shown")
@@ -39,6 +42,7 @@ def open_alphapose(
     detector: str | Path | Yolo = "edgekit-person",
     shapes: ShapeRanges | None = None,
     detector_shapes: ShapeRanges | None = None,
+    ops: str = "auto",
     **settings: Any,
 ) -> AlphaPose:
     """Open a pose network and a detector, and make an `AlphaPose` of them.
@@ -48,12 +52,14 @@ def open_alphapose(
         detector: a model of any YOLO, or a `Yolo` that is open; both are closed with the task.
         shapes: of the pose network, as of `open_engine`; default: 1 to 64 people a call.
         detector_shapes: of the detector, where it is dynamic; default: 1 to 8 frames a call.
+        ops: where the steps around both networks run, as of `Yolo` and `TopDown`. Where both are on the GPU,
+            a frame is uploaded once.
         settings: as of `AlphaPose` and `TopDown`.
     """
     engine = open_engine(model, precision, backend, shapes or default_shapes(model, backend))
     try:
         how: dict[str, Any] = {"precision": precision, "backend": backend, "detector_shapes": detector_shapes}
-        return alphapose_on(engine, model, detector=detector, **how, **settings)
+        return alphapose_on(engine, model, detector=detector, ops=ops, **how, **settings)
     except BaseException:
         engine.close()
         raise
@@ -67,6 +73,7 @@ def alphapose_on(
     precision: str | None = None,
     backend: str | None = None,
     detector_shapes: ShapeRanges | None = None,
+    ops: str = "auto",
     **settings: Any,
 ) -> AlphaPose:
     """An `AlphaPose` around the open engine of a pose network; its detector runs where that one does.
@@ -74,18 +81,17 @@ def alphapose_on(
     On an error what was opened here is closed again; the engine is left to the caller.
     """
     own = {name: settings.pop(name) for name in OWN if name in settings}
-    pose = topdown_on(engine, model, **settings)
-    if isinstance(detector, Yolo):
-        return AlphaPose(detector, pose, **own)
-    known = engine.backend if engine.backend in BACKENDS else "auto"
-    where = backend or known
-    shapes = detector_shapes or default_shapes(detector, where, task="detect", **DETECTOR_BATCH)
-    finder = open_yolo(detector, precision or "fp16", where, shapes)
-    try:
-        return AlphaPose(finder, pose, **own)
-    except BaseException:
-        finder.close()
-        raise
+    with ExitStack() as undo:
+        pose = topdown_on(engine, model, ops=ops, **settings)
+        undo.callback(pose.leave_gpu)
+        if not isinstance(detector, Yolo):
+            where = backend or (engine.backend if engine.backend in BACKENDS else "auto")
+            shapes = detector_shapes or default_shapes(detector, where, task="detect", **DETECTOR_BATCH)
+            detector = open_yolo(detector, precision or "fp16", where, shapes, ops=ops)
+            undo.callback(detector.close)
+        task = AlphaPose(detector, pose, **own)
+        undo.pop_all()
+        return task
 
 
 class AlphaPose:
@@ -110,6 +116,7 @@ class AlphaPose:
         engine: the pose network's.
         times: seconds of the last call, both networks': "pre", "infer", "post".
         parts: the same seconds by part: "detect", "pose".
+        ops, ops_why: where the steps around the networks run, and why; the detector's too, if it differs.
         controls: settings between 0 and 1 that a live view shows, with the words for them.
 
     Raises:
@@ -142,6 +149,9 @@ class AlphaPose:
             detector.classes = [_number(person, detector.names)]
         self.times = {"pre": 0.0, "infer": 0.0, "post": 0.0}
         self.parts = {"detect": 0.0, "pose": 0.0}
+        self.ops, self.ops_why = pose.ops, pose.ops_why
+        if detector.ops != pose.ops:
+            self.ops_why += f"; the detector's are on {detector.ops}: {detector.ops_why}"
 
     @property
     def score(self) -> float:
@@ -169,7 +179,7 @@ class AlphaPose:
         start = time.perf_counter()
         people = self.detector(given)
         found_people = time.perf_counter()
-        points = self.pose.many(given, [found.xyxy for found in people])
+        points = self.pose.many(given, [found.xyxy for found in people], self._uploaded(given))
         posed = time.perf_counter()
         poses = [self._poses(*one) for one in zip(given, people, points, strict=True)]
         done = time.perf_counter()
@@ -177,6 +187,17 @@ class AlphaPose:
         self.times["post"] += done - posed
         self.parts = {"detect": found_people - start, "pose": done - found_people}
         return poses[0] if single else poses
+
+    def _uploaded(self, frames: Sequence[Frame]) -> Sequence[DeviceArray]:
+        """The frames that the detector was given last, where they lie on the GPU that the pose network is on."""
+        finder, pose = self.detector.on_gpu, self.pose.on_gpu
+        if finder is None or pose is None or finder.gpu is not pose.gpu:
+            return ()
+        pictures = (
+            finder.held.pictures
+        )  # darknet's heads get others, and of many calls these are the last one's
+        alike = [one.shape for one in pictures] == [frame.image.shape for frame in frames]
+        return pictures if alike else ()
 
     def _poses(self, frame: Frame, people: Detections, points: NDArray[np.float32]) -> Poses:
         rows = np.arange(len(people))

@@ -286,11 +286,15 @@ class TopDown:
             raise InputError(f"the outputs {list(outputs)} lack {name!r}.")
         return self.head.decode(outputs[name][: len(boxes)], boxes)
 
+    def leave_gpu(self) -> None:
+        """Free what is the task's own on the GPU; the engine stays open."""
+        if self.on_gpu is not None:
+            self.on_gpu.close()
+
     def close(self) -> None:
         """Free what is on the GPU and close the engine."""
         try:
-            if self.on_gpu is not None:
-                self.on_gpu.close()
+            self.leave_gpu()
         finally:
             self.engine.close()
 

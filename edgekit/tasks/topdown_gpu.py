@@ -23,6 +23,7 @@ from edgekit.tasks.topdown_heads import HeatmapHead
 
 F = TypeVar("F", bound=Freeable)
 PARTS = ("pre", "infer", "post")
+NOBODY = np.zeros((0, 0, 3), np.float32)
 Spans = tuple[tuple[DeviceArray, int, int], ...]  # whose people are which rows
 
 
@@ -44,7 +45,7 @@ class TopDownOnGpu:
     def __init__(self, gpu: GpuThread, inside: Resident, head: HeatmapHead) -> None:
         self._gpu, self._inside, self._head = gpu, inside, head
         self._uploads: list[Buffer] = []
-        self._points = np.zeros((0, head.count, 3), np.float32)  # of the last step, the kernels' own
+        self._points = NOBODY  # of the last step, the kernels' own
         self._cells = 1, 1  # (height, width) of a heat map
         self._held: list[Freeable] = []
         try:
@@ -110,6 +111,7 @@ class TopDownOnGpu:
         while self._held:
             self._held.pop().free()
         self._uploads.clear()
+        self._points = NOBODY  # else its memory stays as long as this
 
     def _call(self, spans: Spans, matrices: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
         """One engine call."""
