@@ -57,8 +57,9 @@ def open_asked(args: argparse.Namespace) -> Track:
         if getattr(args, name) is not None and args.tracker != tracker:
             option = "--" + name.replace("_", "-")
             raise InputError(f"{option} is of --tracker {tracker}; this one is {args.tracker}.")
-    names = ("appearance", "score", "track_thresh", "classes", "track_buffer")
-    asked = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    names = ("appearance", "score", "track_thresh", "classes", "track_buffer", "ops")
+    given = {name: getattr(args, name, None) for name in names}  # `evaluate track` has no ops
+    asked = {name: value for name, value in given.items() if value is not None}
     return open_track(args.model, args.precision, args.backend, tracker=args.tracker, **asked)
 
 

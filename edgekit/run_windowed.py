@@ -48,6 +48,6 @@ def windowed_settings(args: argparse.Namespace) -> dict[str, Any]:
     """
     if args.appearance is not None and args.tracker != "deepsort":
         raise InputError(f"--appearance is of --tracker deepsort; this one is {args.tracker}.")
-    names = ("detector", "tracker", "threshold", "stride", "cold", "wait")
+    names = ("detector", "tracker", "threshold", "stride", "cold", "wait", "ops")
     tracking = {} if args.appearance is None else {"appearance": args.appearance}
     return {name: getattr(args, name) for name in names} | {"tracking": tracking}
