@@ -24,7 +24,7 @@ from edgekit.limits import memory, read_text, usable_cores
 JETPACK = {
     "32.7": "4.6", "35.1": "5.0.2", "35.2": "5.1", "35.3": "5.1.1", "35.4": "5.1.2", "35.5": "5.1.3",
     "35.6": "5.1.4", "36.2": "6.0 preview", "36.3": "6.0", "36.4.0": "6.1", "36.4.3": "6.2",
-    "36.4.4": "6.2.1", "38.2": "7.0", "38.4": "7.1", "39.2": "7.2",
+    "36.4.4": "6.2.1", "36.4.7": "6.2.1", "36.5": "6.2.2", "38.2": "7.0", "38.4": "7.1", "39.2": "7.2",
     "32": "4.x", "34": "5.0 preview", "35": "5.x", "36": "6.x", "38": "7.x", "39": "7.x",
 }  # fmt: skip
 
@@ -112,10 +112,15 @@ class Device:
 
 
 def find_l4t(root: Path) -> str | None:
-    """L4T version ("36.4.3") from /etc/nv_tegra_release."""
+    """L4T version ("36.4.3") from /etc/nv_tegra_release, or from dpkg's list (in a container)."""
     text = read_text(root / "etc/nv_tegra_release") or ""
     found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", text)
-    return f"{found[1]}.{found[2]}" if found else None
+    if found:
+        return f"{found[1]}.{found[2]}"
+    listed = read_text(root / "var/lib/dpkg/status") or ""
+    stanza = r"^Package: nvidia-l4t-core\nStatus: \S+ \S+ installed\n(?:.+\n)*?Version: ([\d.]+)"
+    package = re.search(stanza, listed, re.MULTILINE)
+    return package[1] if package else None
 
 
 def find_jetpack(l4t: str | None) -> str | None:

@@ -173,7 +173,7 @@ def memory_free(device: Device, root: Path) -> Finding:
         return (
             "warning",
             f"{found}: a small board builds more surely with swap",
-            "sudo systemctl enable --now nvzramconfig, or add a swap file of 4 GB",
+            "./setup/jetson.sh --swap 4G, or sudo systemctl enable --now nvzramconfig",
         )
     return "ok", found, ""
 
@@ -235,7 +235,7 @@ def jtop(device: Device, root: Path) -> Finding:
         return (
             "warning",
             "its service does not run; power is read from sysfs",
-            "sudo pip3 install jetson-stats; sudo systemctl restart jtop",
+            "sudo systemctl restart jtop; if there is none, ./setup/jetson.sh installs it",
         )
     if not os.access(socket, os.R_OK | os.W_OK):
         return (

@@ -95,7 +95,7 @@ def tensorrt(device: Device, root: Path) -> Finding:
             return (
                 "bad",
                 f"{device.tensorrt} is on the system, and this virtual environment does not see it",
-                f"rm -r {sys.prefix}, then ./setup/demo.sh (it uses --system-site-packages)",
+                f"rm -r {sys.prefix}, then ./setup/jetson.sh (it uses --system-site-packages)",
             )
         return "bad", f"{device.tensorrt}, without its Python module", "sudo apt install python3-libnvinfer"
     library = library_version(root)
@@ -120,6 +120,8 @@ def pycuda(device: Device, root: Path) -> Finding:
     if not device.gpu:
         return "ok", f"{installed('pycuda') or 'none'}, not needed: there is no GPU", ""
     cure = "export PATH=/usr/local/cuda/bin:$PATH; pip install pycuda (compiles; needs python3-dev)"
+    if device.is_jetson:
+        cure = "./setup/jetson.sh compiles it (needs nvcc: sudo apt install nvidia-jetpack)"
     if importlib.util.find_spec("pycuda") is None:
         return "bad" if device.is_jetson else "warning", "none: TensorRT plans cannot run", cure
     works, words = try_python(
@@ -176,12 +178,12 @@ def opencv(device: Device, root: Path) -> Finding:
         return (
             "warning",
             f"{found}: the wheel {cv2.__file__} hides JetPack's {hidden[0]}; CSI cameras fail in cv2",
-            "pip uninstall opencv-python; then ./setup/demo.sh",
+            "pip uninstall opencv-python; then ./setup/jetson.sh",
         )
     return (
         "warning",
         f"{found}: CSI cameras fail in cv2",
-        "use JetPack's cv2: sudo apt install python3-opencv nvidia-opencv; rm -r .venv; ./setup/demo.sh",
+        "use JetPack's cv2: sudo apt install python3-opencv nvidia-opencv; rm -r .venv; ./setup/jetson.sh",
     )
 
 
