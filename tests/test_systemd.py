@@ -111,7 +111,7 @@ def test_a_dry_run_and_no_root_change_nothing(tmp_path: Path) -> None:
 
 
 def test_camera_and_gpu_stay_in_reach() -> None:
-    """Each of these would lock out /dev/video*, /dev/nv*, nvargus-daemon's socket in /tmp, or CUDA's compiler.
+    """Each of these would lock out /dev/video*, /dev/nv*, nvargus-daemon's socket in /tmp or CUDA's compiler.
 
     systemd.exec(5): ProtectClock= implies DeviceAllow=char-rtc, and with any DeviceAllow= the policy "auto"
     allows nothing else.
