@@ -26,7 +26,7 @@ SOURCE = Path(__file__).with_name("yolo_cuda.cu")
 THREADS, ANCHORS, TILE = 256, 32, 64  # as in the kernels
 CHUNK = 8448  # boxes compared together: the 8400 of a 640×640 input in whole tiles
 MOST_BYTES = 32 << 20  # of the table of overlaps, of all pictures of a batch; smaller chunks where it is more
-MOST_BLOCKS = 1024  # that compare: enough to fill a GPU, few enough to come and go quickly
+MOST_BLOCKS = 528  # that compare: enough to fill a GPU, few enough to come and go quickly
 MOST_LABEL = 1 << 20  # classes above are of no model
 #: How the kernel reads each head, and how many columns come before the classes.
 KINDS = {"yolov8": (0, 4), "yolov5": (1, 5), "darknet": (1, 5), "yolox": (1, 5), "end2end": (2, 6)}

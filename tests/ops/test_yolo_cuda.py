@@ -106,8 +106,8 @@ def check_head(random: np.random.Generator, head: str, dtype: type) -> None:
         for first in (True, False) if head == "yolov8" else (True,):
             twin, total = CudaYolo(bench.thread, head, first), 0
             for how in settings:
-                anchors = cells(SIZE) if head == "yolox" else int(random.integers(1, 200))
-                output = outputs(random, head, int(random.integers(1, 4)), anchors, 5, dtype)
+                anchors = cells(SIZE) if head == "yolox" else int(random.integers(1, 140))
+                output = outputs(random, head, int(random.integers(1, 3)), anchors, 5, dtype)
                 if head == "yolox":
                     how = how | {"iou": 1.0}
                 total += compare(bench, twin, head, output, first, **how)
