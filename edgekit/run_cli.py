@@ -103,6 +103,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder for the results (default: out/TASK)")
     parser.add_argument("--precision", default="fp16", choices=("fp32", "fp16", "int8"))
     parser.add_argument("--backend", default="auto", help="auto, tensorrt, onnxruntime[-cpu|-cuda]")
+    parser.add_argument(
+        "--ops",
+        default="auto",
+        choices=("auto", "host", "graft", "cuda"),
+        help="steps around the network: host (NumPy, OpenCV), graft (inside its graph), cuda (kernels); "
+        "auto: cuda where the network is on the GPU",
+    )
     parser.add_argument("--frames", type=_count, metavar="N", help="stop after N frames")
     parser.add_argument(
         "--sampler",
@@ -159,6 +166,7 @@ def run_yolo(args: argparse.Namespace) -> int:
             max_det=args.max_det,
             classes=args.classes,
             head=args.head,
+            ops=args.ops,
         )
 
     return _run(args, make)
@@ -179,6 +187,7 @@ def run_trtpose(args: argparse.Namespace) -> int:
             score=args.score,
             topology=args.topology,
             smooth=args.smooth,
+            ops=args.ops,
         )
 
     return _run(args, make)
@@ -198,6 +207,7 @@ def run_alphapose(args: argparse.Namespace) -> int:
             flip=args.flip,
             nms=not args.no_nms,
             smooth=args.smooth,
+            ops=args.ops,
         )
 
     return _run(args, make)
@@ -211,6 +221,7 @@ def _run(args: argparse.Namespace, make_task: Any, more_sinks: Sequence[Any] = (
     from edgekit.camera import open_source
     from edgekit.run import run
     from edgekit.runlog import RunLog
+    from edgekit.watchdog import keep_alive
 
     out = args.out or Path("out") / args.task
     if out.exists() and not out.is_dir():
@@ -222,8 +233,9 @@ def _run(args: argparse.Namespace, make_task: Any, more_sinks: Sequence[Any] = (
         sinks += [make(out) for make in more_sinks]
         log = RunLog(out, sampler=args.sampler, interval=args.interval, asked=_asked(args))
         quiet, limit = args.quiet, args.frames
+        news = keep_alive()  # to systemd, where it started this
         summary = run(
-            source, task, sinks, model=args.model, limit=limit, stop=stop, progress=not quiet, log=log
+            source, task, [*sinks, *news], model=args.model, limit=limit, stop=stop, progress=not quiet, log=log
         )
     table = out / "table.txt"
     table.write_text(summary.table() + "\n", encoding="utf-8")
