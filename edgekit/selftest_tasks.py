@@ -13,8 +13,8 @@ from edgekit.selftest_compare import unlike
 from edgekit.selftest_steps import MODELS
 from edgekit.selftest_worker import Case, Found, must, say
 
-#: Frames of the sample clip; the networks that look at a window of them need more than it holds.
-FRAMES = 80
+#: Frames of the sample clip that a task is run on, with a GPU and without one.
+FRAMES, FEWER = 80, 16
 #: Pixels and scores by which results may differ from the host's: kernels compute what the host computes, a
 #: graft is rounded as the network is.
 ALLOWED = {"cuda": (0.1, 0.002), "graft": (2.0, 0.03)}
@@ -29,7 +29,7 @@ def task(case: Case, task: str, ops: str) -> Found:
     """A task on the sample clip; with its steps elsewhere than on the host the results are compared."""
     backend = _backend(case)
     say(f"running {task} with ops={ops}")
-    settings = _settings(case, task, ops)
+    settings = _settings(task, ops)
     results, figures = _run(case, task, ops, backend, settings)
     found = sum(map(len, results))
     must(found or case.quick, "nothing was found in the whole clip")
@@ -57,9 +57,9 @@ def _opener(name: str) -> Callable[..., Any]:
     return found
 
 
-def _settings(case: Case, name: str, ops: str) -> dict[str, Any]:
+def _settings(name: str, ops: str) -> dict[str, Any]:
     """What a task is opened with; the same for both ways of it."""
-    settings: dict[str, Any] = {"cold": "pad"} if name in ("slowfast", "action") and case.quick else {}
+    settings: dict[str, Any] = {"cold": "pad"} if name in ("slowfast", "action") else {}
     if (name, ops) == ("action", "cuda"):
         settings["people"] = False  # windows of people are cut out on the host
     return settings
@@ -79,13 +79,17 @@ def _run(
             raise MissingError(f"its steps run on the {taken}: {why}")
         threshold = float(getattr(opened, "score", 0.0))
         with open_source("sample") as source:
-            summary = run(
-                source, opened, [kept], model=MODELS[name], limit=case.frames(FRAMES), progress=False
-            )
+            summary = run(source, opened, [kept], model=MODELS[name], limit=_frames(case), progress=False)
     ms = {stage: round(row["median_ms"], 3) for stage, row in summary.stages.items()}
     figures: dict[str, Any] = {"fps": round(summary.fps, 2), "ms": ms, "ops": taken, "why": summary.why}
     figures["threshold"] = threshold
     return kept.results, {**figures, "on": f"{summary.backend} {summary.precision}", "frames": summary.frames}
+
+
+def _frames(case: Case) -> int:
+    from edgekit.device import describe
+
+    return case.frames(FRAMES if describe().gpu else FEWER)
 
 
 class _Keep:
