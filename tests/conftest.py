@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from clips import make_video, moving_square
-from cuda_machine import cuda_machine, real_gpu
+from cuda_machine import cuda_machine, real_gpu, real_memory
 
-__all__ = ["cuda_machine", "real_gpu"]  # fixtures
+__all__ = ["cuda_machine", "real_gpu", "real_memory"]  # fixtures
 
 
 def pytest_configure() -> None:

@@ -177,6 +177,15 @@ def real_gpu() -> Iterator[None]:
     assert gpu_thread._THREADS == {}
 
 
+@pytest.fixture(params=[False, True], ids=["copies", "mapped"])
+def real_memory(request: pytest.FixtureRequest, real_gpu: None) -> Iterator[None]:
+    """A real GPU whose buffers are copied, and one that works on the host's memory, as integrated ones do."""
+    gpu = acquire()
+    gpu.mapped = request.param
+    yield
+    gpu.release()
+
+
 class Bench:
     """NumPy arrays to and from the owner thread, for tests of a twin: `with Bench() as gpu:`.
 

@@ -171,7 +171,7 @@ def test_rows(cuda_machine: FakeCuda) -> None:
 
 
 @pytest.mark.gpu
-def test_crops_on_a_gpu(real_gpu: None) -> None:
+def test_crops_on_a_gpu(real_memory: None) -> None:
     for _ in range(10):
         check_levels(secrets.randbelow(10**6))
     check_rule()

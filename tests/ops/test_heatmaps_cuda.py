@@ -68,7 +68,7 @@ def test_as_numpy(cuda_machine: FakeCuda) -> None:
 
 
 @pytest.mark.gpu
-def test_as_numpy_on_a_gpu(real_gpu: None) -> None:
+def test_as_numpy_on_a_gpu(real_memory: None) -> None:
     for _ in range(10):
         check(secrets.randbelow(10**6))
 

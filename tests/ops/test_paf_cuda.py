@@ -188,7 +188,7 @@ def test_maps_that_do_not_fit(cuda_machine: FakeCuda) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("how", [{}, {"window": 3, "samples": 4, "max_parts": 7}])
-def test_as_numpy_on_a_gpu(real_gpu: None, how: dict[str, int]) -> None:
+def test_as_numpy_on_a_gpu(real_memory: None, how: dict[str, int]) -> None:
     for _ in range(5):
         check_many(secrets.randbelow(10**6), [(9, 13), (56, 56), (17, 40), (120, 92)], **how)
     for count in (1, 10, 40):
@@ -199,7 +199,7 @@ def test_as_numpy_on_a_gpu(real_gpu: None, how: dict[str, int]) -> None:
 
 
 @pytest.mark.gpu
-def test_a_crowd_on_a_gpu(real_gpu: None) -> None:
+def test_a_crowd_on_a_gpu(real_memory: None) -> None:
     check_crowd()
 
 

@@ -204,7 +204,7 @@ def test_detector_and_pose_network_each_where_it_is(cuda_machine: FakeCuda, samp
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_shipped_models_on_a_gpu(real_gpu: None, sample: np.ndarray, precision: str) -> None:
+def test_the_shipped_models_on_a_gpu(real_memory: None, sample: np.ndarray, precision: str) -> None:
     """The same engines with their steps on the GPU and on the host, in pictures of several sizes.
 
     A heat map's highest cell may be its equal neighbour: a cell is a fortieth of a person.

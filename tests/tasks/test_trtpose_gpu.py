@@ -144,7 +144,7 @@ def test_without_nvcc_it_is_the_hosts(
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_shipped_model_on_a_gpu(real_gpu: None, sample: np.ndarray, precision: str) -> None:
+def test_the_shipped_model_on_a_gpu(real_memory: None, sample: np.ndarray, precision: str) -> None:
     """The same engine with its steps on the GPU and on the host, in pictures of several sizes."""
     sizes = [sample.shape[1::-1], (333, 187), (224, 224), (199, 401)]
     for backend in ("onnxruntime-cuda",):
