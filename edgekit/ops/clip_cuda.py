@@ -29,7 +29,7 @@ Size = tuple[int, int]
 
 
 class CudaClip:
-    """A ring of `span` frames and clips of it. Owner thread only; only `add` waits, for the frame before.
+    """A ring of `span` frames and clips of it. Owner thread only; `add` alone waits, for the frame before.
 
     Args:
         gpu: the thread.
@@ -63,14 +63,18 @@ class CudaClip:
 
     def add(self, image: NDArray[np.uint8], place: int) -> None:
         """Send a frame, uint8 [H, W, 3] BGR, and scale it to the content; `place`: where in the ring."""
+        self._gpu.stream.synchronize()  # the frame before has left the pinned memory long since
+        self.scale(self._frame.put(image, self._gpu.stream), place)
+
+    def scale(self, picture: DeviceArray, place: int) -> None:
+        """Scale a frame that is on the GPU, uint8 [H, W, 3] BGR."""
         if self._scaler is None:
             same = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
             self._scaler = CudaLetterbox(self._gpu, same)
-        source = int(image.shape[0]), int(image.shape[1])
+        source = picture.shape[0], picture.shape[1]
         scale = self._content[0] / source[0], self._content[1] / source[1]
         to = Transform(source, self._content, self._canvas, 0, 0, scale[1], scale[0])
-        self._gpu.stream.synchronize()  # the frame before has left the pinned memory long since
-        self._scaler.fill(self._frame.put(image, self._gpu.stream), to, self._planes(), place)
+        self._scaler.fill(picture, to, self._planes(), place)
 
     def add_planes(self, planes: Sequence[NDArray[np.uint8]], place: int) -> None:
         """Send a frame that has the clips' size: for each channel uint8 [H, W]."""

@@ -233,6 +233,8 @@ class SlowFast(Windowed[_Look]):
 
     def preprocess(self, frame: Frame, tracks: Tracks | None) -> None:
         """Put a frame, and who is in it, into the ring."""
+        if self._gpu is not None:
+            self._gpu.clips.detector = getattr(self.tracks, "detector", None)
         self.buffer.add(frame.image)
         self._past.append((tracks, frame.t))
         self._due |= self.buffer.ready and (self.buffer.count - self.span) % self.stride == 0

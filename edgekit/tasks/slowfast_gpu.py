@@ -23,6 +23,7 @@ from edgekit.ops.clip_cuda import CudaClip
 from edgekit.tasks.clip_buffer import Fit, Frames
 from edgekit.tasks.slowfast_looks import PARTS, look_of
 from edgekit.tasks.slowfast_nets import Net
+from edgekit.tasks.yolo import Yolo
 
 
 def open_gpu(ops: str, net: Net, settings: dict[str, Any]) -> tuple[str, str, SlowFastGpu | None]:
@@ -56,10 +57,15 @@ class GpuClips(Frames):
     Args:
         gpu: the thread that takes the frames.
         settings: of `Frames`.
+
+    Attributes:
+        detector: what has just looked at the frame that comes next, where somebody has; if it sent that frame
+            to the same thread's GPU, it is not sent again.
     """
 
     def __init__(self, gpu: GpuThread, **settings: Any) -> None:
         super().__init__(**settings)
+        self.detector: Yolo | None = None
         self._ring = Tenant(gpu, lambda gpu: CudaClip(gpu, self.tables, self.span))
 
     def make(self, fit: Fit) -> None:
@@ -68,7 +74,7 @@ class GpuClips(Frames):
 
     def keep(self, image: NDArray[np.uint8], fit: Fit, place: int) -> None:
         """See `Frames`. It waits until the frame is copied, not until it is there."""
-        self._ring.call(self._ring.held.add, image, place)
+        self._ring.call(self._add, image, place)
 
     def window(self, slow: DeviceArray, fast: DeviceArray) -> None:
         """Write the two inputs for the last `span` frames; when this returns they are there.
@@ -77,6 +83,17 @@ class GpuClips(Frames):
             InputError: there is no window yet.
         """
         self._ring.call(self._write, self.first, slow, fast)
+
+    def _add(self, image: NDArray[np.uint8], place: int) -> None:
+        ring, gpu = self._ring.held, self._ring.gpu
+        seen = None if self.detector is None else self.detector.on_gpu
+        pictures = seen.held.pictures if seen is not None and seen.gpu is gpu else []
+        if len(pictures) != 1 or pictures[0].shape != image.shape:
+            ring.add(image, place)
+            return
+        ring.scale(pictures[0], place)
+        if gpu.mapped:  # the detector writes the next frame into the memory that is read here
+            gpu.stream.synchronize()
 
     def _write(self, first: int, slow: DeviceArray, fast: DeviceArray) -> None:
         self._ring.held.gather(self.fast_frames, first, fast, slow, self.every)

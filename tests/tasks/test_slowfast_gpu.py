@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,27 @@ from action_nets import NOTES, Followed, clip_net, save, split_nets, whole_net
 from cuda_double import FakeCuda
 from cuda_machine import ResidentEngine
 
+import edgekit
+from edgekit.camera import open_source
 from edgekit.engine import open_engine
+from edgekit.engine.cuda import Buffer
+from edgekit.engine.gpu_thread import GpuThread, acquire
+from edgekit.engine.resident import Tenant
 from edgekit.engine.roi_forms import rois_as_grid
 from edgekit.errors import EdgekitError, InputError, MissingError
-from edgekit.results import Actions, Frame
+from edgekit.files import engines_dir
+from edgekit.results import Actions, Frame, Tracks
 from edgekit.tasks.slowfast import SlowFast
+from edgekit.tasks.slowfast_open import split_files
+from edgekit.tasks.track import Track
+from edgekit.tasks.yolo import Yolo
+from edgekit.tracking import ByteTrack
 
 SEED = int(np.random.SeedSequence().entropy % 2**32)  # type: ignore[operator]
 #: Scores are sigmoids of small numbers; RoIAlign sums in another order than on the host.
 TOLERANCE = 2e-5
 Nets = tuple[onnx.ModelProto, ...]
+SAMPLE = Path(edgekit.__file__).parent / "samples" / "people.mp4"
 
 
 def video(count: int, height: int = 48, width: int = 64) -> list[Frame]:
@@ -45,26 +57,33 @@ def walkers(index: int) -> Mapping[int, tuple[float, ...]]:
 
 
 class Opened:
-    """Engines of the same networks, on the host and on the GPU."""
+    """Engines of the same networks, on the host and on the GPU.
 
-    def __init__(self, folder: Path, make: Callable[[Path], Any]) -> None:
-        self._folder, self._make = folder, make
+    `apart`: how far apart the answers of a large network may be; a real GPU sums in another order.
+    """
+
+    def __init__(self, folder: Path, apart: float, make: Callable[[Path, bool], Any]) -> None:
+        self._folder, self.apart, self._make = folder, apart, make
 
     def __call__(self, nets: Nets, on_gpu: bool) -> list[Any]:
         paths = [save(net, self._folder / f"{number}.onnx") for number, net in enumerate(nets)]
-        return [
-            self._make(path) if on_gpu else open_engine(path, "fp32", "onnxruntime-cpu") for path in paths
-        ]
+        return [self.engine(path, on_gpu) for path in paths]
+
+    def engine(self, path: Path, on_gpu: bool, beside: bool = True) -> Any:
+        return self._make(path, beside) if on_gpu else open_engine(path, "fp32", "onnxruntime-cpu")
 
 
 @pytest.fixture
 def opened(cuda_machine: FakeCuda, tmp_path: Path) -> Opened:
-    return Opened(tmp_path, lambda path: ResidentEngine(cuda_machine, path, beside=True))
+    return Opened(tmp_path, 1e-4, lambda path, beside: ResidentEngine(cuda_machine, path, beside=beside))
 
 
 @pytest.fixture
 def opened_on_gpu(real_gpu: None, tmp_path: Path) -> Opened:
-    return Opened(tmp_path, lambda path: open_engine(path, "fp32", "onnxruntime-cuda", beside=True))
+    def make(path: Path, beside: bool) -> Any:
+        return open_engine(path, "fp32", "onnxruntime-cuda", beside=beside)
+
+    return Opened(tmp_path, 0.05, make)
 
 
 def played(
@@ -111,7 +130,29 @@ def check_clip(opened: Opened) -> None:
     same(opened, (clip_net(),), video(24), who=None)
 
 
-CHECKS = (check_split, check_whole, check_clip)
+def check_shipped(opened: Opened) -> None:
+    """The shipped networks on the sample: detector, tracker and SlowFast, all on the GPU, as on the host."""
+    with open_source(str(SAMPLE)) as source:
+        frames = [frame for frame, _ in zip(source, range(10), strict=False)]
+    halves = split_files(engines_dir() / "edgekit-slowfast.onnx")
+    assert halves is not None
+    found: dict[str, list[Actions]] = {}
+    for ops in ("host", "cuda"):
+        body, head = (opened.engine(path, ops == "cuda") for path in halves)
+        person = opened.engine(engines_dir() / "edgekit-person.onnx", ops == "cuda", beside=False)
+        track = Track(Yolo(person, ops=ops, score=0.1), ByteTrack())
+        with SlowFast(track, body, head, ops=ops, short_side=96, cold="pad", stride=3) as task:
+            found[ops] = [task(frame) for frame in frames]
+            assert (task.ops, track.detector.ops) == (ops, ops)
+    assert sum(int(actions.known.sum()) for actions in found["host"]) > 10
+    for one, other in zip(found["cuda"], found["host"], strict=True):
+        np.testing.assert_array_equal(one.track_id, other.track_id)
+        np.testing.assert_array_equal(one.known, other.known)
+        np.testing.assert_allclose(one.xyxy, other.xyxy, atol=opened.apart)
+        np.testing.assert_allclose(one.scores, other.scores, atol=opened.apart)
+
+
+CHECKS = (check_split, check_whole, check_clip, check_shipped)
 
 
 @pytest.mark.compiler
@@ -144,6 +185,53 @@ def test_each_frame_is_sent_once_and_no_feature_comes_back(cuda_machine: FakeCud
     assert steps.count("upload") == copied * 24
     assert steps.count("download") == 0
     assert not {"mem_alloc", "pagelocked_empty"} & set(steps)
+
+
+class Sender(Followed):
+    """Stands in for a `Track` whose detector has sent each frame to the GPU of the loop's thread."""
+
+    def __init__(self, who: Any) -> None:
+        super().__init__(who)
+        gpu = acquire()
+        try:
+            self.detector = types.SimpleNamespace(on_gpu=Tenant(gpu, Sent))
+        finally:
+            gpu.release()
+
+    def __call__(self, frame: Frame) -> Tracks:
+        tenant = self.detector.on_gpu
+        tenant.call(tenant.held.send, frame.image)
+        return super().__call__(frame)
+
+    def close(self) -> None:
+        self.detector.on_gpu.close()
+
+
+class Sent(Buffer):
+    """The frames of the last call, as of `edgekit.tasks.yolo_gpu.YoloOnGpu`."""
+
+    def __init__(self, gpu: GpuThread) -> None:
+        super().__init__(gpu)
+        self.gpu, self.pictures = gpu, []
+
+    def send(self, image: np.ndarray) -> None:
+        self.pictures = [self.put(image, self.gpu.stream)]
+        self.gpu.stream.synchronize()
+
+
+@pytest.mark.compiler
+def test_a_frame_that_the_detector_sent_is_not_sent_again(cuda_machine: FakeCuda, opened: Opened) -> None:
+    frames, nets = video(20), split_nets()
+    wanted = played(opened, nets, frames, "host", smooth=False)
+    with SlowFast(Sender(walkers), *opened(nets, True), ops="cuda", smooth=False) as task:  # type: ignore[arg-type]
+        found = [task(frame) for frame in frames]
+        cuda_machine.steps.clear()
+        task(Frame(frames[0].image[:, :0:-1], 20))  # of another size: the ring and the detector begin anew
+        task(Frame(frames[1].image[:, :0:-1], 21))
+        assert cuda_machine.steps.count("upload") == (0 if cuda_machine.integrated else 2)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one.known, other.known)
+        np.testing.assert_allclose(one.scores, other.scores, atol=TOLERANCE)
 
 
 @pytest.mark.compiler
