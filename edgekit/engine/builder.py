@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.engine import layers as layer_info
+from edgekit.engine.graft_weak import hold_steps
 from edgekit.engine.network import HandBuilt
 from edgekit.engine.network_trt import fill_network
 from edgekit.engine.progress import Phases, progress_monitor
@@ -126,6 +127,8 @@ def _compile(trt: Any, request: Request, phases: Phases, logger: Any, log: Log) 
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     _set_precision(trt, config, request)
+    if not request.strong:
+        hold_steps(trt, network, config)
     _set_target(trt, config, request)
     _set_dla(trt, builder, config, request)
     _set_profile(builder, config, request)

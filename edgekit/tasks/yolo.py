@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, overload
@@ -16,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.engine import Engine, ShapeRanges, TensorSpec, open_engine
-from edgekit.engine.resident import Tenant, choose_ops, resident
+from edgekit.engine.resident import Tenant, resident
 from edgekit.errors import EdgekitError, InputError
 from edgekit.ops.letterbox import Letterboxer, Transform
+from edgekit.ops.letterbox_cuda import STYLES
 from edgekit.ops.nms import nms
 from edgekit.results import Detections, Frame
 from edgekit.tasks import yolo_heads
+from edgekit.tasks.grafted import Canvases, Grafted, file_for, seen, settle
 from edgekit.tasks.yolo_gpu import Net, Wanted, YoloOnGpu
 from edgekit.tasks.yolo_settings import class_ids, default_names, input_size, noted_names, noted_stride
 
@@ -41,7 +44,8 @@ def open_yolo(
         model, precision, backend, shapes: as of `edgekit.open_engine`.
         settings: as of `Yolo`.
     """
-    engine = open_engine(model, precision, backend, shapes)
+    file = file_for(model, settings.get("ops", "auto"), precision, backend)
+    engine = open_engine(file, precision, backend, shapes)
     try:
         return yolo_on(engine, model, **settings)
     except BaseException:
@@ -81,14 +85,15 @@ class Yolo:
         auto: letterbox to the next stride multiple only (engines of dynamic size); pictures of different
             sizes given together get the full size.
         ops: where letterbox, decoding and NMS run: "host", "cuda" (`edgekit.tasks.yolo_gpu`), or "auto": on
-            the GPU where the engine keeps its tensors there and nvcc is found.
+            the GPU where the engine keeps its tensors there and nvcc is found. "graft": inside the network
+            (`edgekit.engine.graft`), from bytes to the best boxes; letterbox and NMS stay the host's.
 
     `score`, `iou`, `max_det`, `agnostic` and `classes` may be assigned at any time, from any thread; the next
     frame has them.
 
     Attributes:
         times: seconds of the last call: "pre", "infer", "post".
-        ops, ops_why: where those steps run, "host" or "cuda", and why, in words.
+        ops, ops_why: where those steps run, "host", "graft" or "cuda", and why, in words.
         on_gpu: what is kept on the GPU's thread, a `YoloOnGpu` as a `Tenant`; None on the host.
         controls: settings between 0 and 1 that a live view shows, with the words for them.
 
@@ -122,9 +127,12 @@ class Yolo:
         self.engine = engine
         self.score, self.iou, self.max_det, self.agnostic = score, iou, max_det, agnostic
         self.times: dict[str, float] = {}
-        self._input = _picture_input(engine.inputs)
+        plain = seen(engine)
+        if isinstance(plain, Grafted):
+            head = plain.note.head
+        self._input = _picture_input(plain.inputs)
         self.size = input_size(self._input, size, engine.metadata)
-        self._output = yolo_heads.pick_output(engine.outputs)
+        self._output = yolo_heads.pick_output(plain.outputs)
         noted = tuple(names) if names else noted_names(engine.metadata)
         self.head = yolo_heads.recognise(self._output, self.size, engine.metadata, head, len(noted))
         self._first = yolo_heads.channels_first(self._output, self.size)
@@ -143,7 +151,11 @@ class Yolo:
             unit=self.head.unit,
             dtype=self._input.dtype,
         )
-        self.ops, self.ops_why = choose_ops(ops, engine)
+        self.ops, self.ops_why = settle(ops, engine)
+        self._canvases: Canvases | None = None
+        if isinstance(plain, Grafted):
+            self._canvases = Canvases(self.size, self._input.shape[0], self.head.style)
+            self.head = replace(self.head, name="grafted") if plain.note.rows else self.head
         self.on_gpu: Tenant[YoloOnGpu] | None = None
         if self.ops == "cuda":
             self._move_to_gpu(must=ops == "cuda")
@@ -214,6 +226,8 @@ class Yolo:
         try:
             inside = resident(self.engine)
             self.on_gpu = Tenant(inside.gpu, lambda gpu: YoloOnGpu(gpu, inside, net, self._letterboxer))
+            if self.head.style not in STYLES:
+                self.ops_why += f"; {self.head.style}'s bicubic scaling is done by OpenCV on the host"
         except EdgekitError as error:
             if must:
                 raise
@@ -225,7 +239,8 @@ class Yolo:
         The tensor is a buffer of this object, filled anew by the next call: copy what you keep. An engine
         of fixed batch gets its full batch, grey in the places without a picture.
         """
-        tensor, transforms = self._letterboxer(images)
+        fill = self._canvases or self._letterboxer
+        tensor, transforms = fill(images)
         return {self._input.name: tensor}, transforms
 
     def infer(self, feeds: Mapping[str, NDArray]) -> dict[str, NDArray]:

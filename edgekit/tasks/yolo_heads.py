@@ -14,6 +14,7 @@ B pictures, A anchors, nc classes; xywh is centre and size in pixels of the netw
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -185,16 +186,26 @@ def decode(
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if head.name == "grafted":
-            output = output[output[:, 4] > threshold]
-            output = output[
-                np.argsort(output[:, 6], kind="stable")
-            ]  # the anchors' order decides between equals
+            output = _in_order(output, threshold)
         if head.name in ("grafted", "end2end"):
             return _finite(*_rows(output, threshold))
         if head.name == "yolov8":
             return _finite(*_class_scores(output if first else output.T, threshold))
         grid = anchor_grid(size, len(output)) if head.name == "yolox" else None
         return _finite(*_objectness(output, threshold, grid))
+
+
+def _in_order(output: NDArray, threshold: float) -> NDArray:
+    """[k, 7]: those that pass, in the order of the anchors, which decides between equal scores."""
+    rows = output[output[:, 4] > threshold]
+    if len(rows) == len(output):
+        warnings.warn(
+            f"all {len(rows)} rows of the grafted network pass the lowest score, so weaker boxes may be "
+            "missing: raise the score, or graft it with more --rows.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return rows[np.argsort(rows[:, 6], kind="stable")]
 
 
 def _rows(output: NDArray, threshold: float) -> Candidates:

@@ -133,7 +133,7 @@ class _Tensor(Limited):
 
     def __init__(self, trt: FakeBuilderModule, spec: Any) -> None:
         super().__init__(trt)
-        names = {"float32": "FLOAT", "float16": "HALF"}
+        names = {"float32": "FLOAT", "float16": "HALF", "uint8": "UINT8"}
         object.__setattr__(self, "name", spec.name)
         object.__setattr__(self, "shape", tuple(-1 if n is None else n for n in spec.shape))
         object.__setattr__(self, "dtype", trt.DataType[names[spec.dtype.name]])

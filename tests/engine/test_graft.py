@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
+from builder_double import FakeBuilderModule
 from graft_nets import OUTPUTS, SIDE, drawn_rows, fresh, made_net, pictures, run, same_net, save
 from onnx import TensorProto, helper
 
 from edgekit.cli import main
 from edgekit.engine import TensorSpec
+from edgekit.engine.builder import Request, compile_plan
 from edgekit.engine.graft import around, graft, graft_of, network_of
 from edgekit.engine.graft_files import grafted_file, note_for
 from edgekit.engine.graft_note import NOTE, GraftNote, Pixels, noted_graft
+from edgekit.engine.graft_weak import hold_steps
 from edgekit.engine.onnx_file import load_model
 from edgekit.engine.precision import opset_of, precision_of, to_fp16, to_fp32, to_int8
+from edgekit.engine.progress import Phases
 from edgekit.errors import InputError
+from edgekit.models import find
 from edgekit.ops.crops import MEAN, Crops
 from edgekit.ops.heatmaps import decode as decode_maps
 from edgekit.ops.letterbox import to_tensor
@@ -294,6 +300,50 @@ def test_what_cannot_be_grafted_is_refused(home: Path, tmp_path: Path) -> None:
             noted_graft({NOTE: broken})
     assert noted_graft({}) is None
     assert noted_graft({NOTE: note.text()}) == note
+
+
+class Step:
+    """A layer of a weakly typed network, with the types of its outputs."""
+
+    precision: object = None
+
+    def __init__(self, name: str, *types: object) -> None:
+        self.name, self.types, self.num_outputs = name, types, len(types)
+        self.asked: dict[int, object] = {}
+
+    def get_output(self, i: int) -> SimpleNamespace:
+        return SimpleNamespace(dtype=self.types[i])
+
+    def set_output_type(self, i: int, kind: object) -> None:
+        self.asked[i] = kind
+
+
+def test_weakly_typed_tensorrt_is_asked_for_fp32_in_the_steps() -> None:
+    trt = FakeBuilderModule("8.6.1")
+    single, whole = trt.DataType.FLOAT, trt.DataType.INT32
+    best, index, sort = (
+        Step("graft/best", single),
+        Step("graft/index", whole),
+        Step("graft/sort", single, whole),
+    )
+    conv, flags = Step("conv", single), []
+    layers = [best, conv, index, sort]
+    network = SimpleNamespace(num_layers=4, get_layer=lambda i: layers[i])
+    hold_steps(trt, network, SimpleNamespace(set_flag=lambda flag: flags.append(flag.name)))
+    assert flags == ["PREFER_PRECISION_CONSTRAINTS"]
+    assert (best.precision, best.asked) == (single, {0: single})
+    assert (sort.precision, sort.asked) == (single, {0: single})
+    assert (conv.precision, conv.asked, index.precision, index.asked) == (None, {}, None, {})
+
+
+@pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
+def test_the_steps_are_held_where_the_builder_would_lower_them(home: Path, version: str) -> None:
+    held = {"PREFER_PRECISION_CONSTRAINTS"}
+    for file, more in ((find("edgekit-person"), set()), (grafted_file("edgekit-person"), held)):
+        trt, weak = FakeBuilderModule(version), version == "8.6.1"
+        request = Request(file, None, "fp16", not weak, {}, None, None, None, None, None)
+        compile_plan(trt, request, Phases())
+        assert trt.asked["flags"] == ({"FP16"} | more if weak else set())
 
 
 def test_an_old_opset_is_raised() -> None:
