@@ -230,8 +230,11 @@ class Kernels:
     """
 
     def __init__(self, source: Path) -> None:
-        from pycuda.compiler import SourceModule
-        from pycuda.driver import CompileError
+        try:
+            from pycuda.compiler import SourceModule
+            from pycuda.driver import CompileError
+        except ImportError as error:
+            raise MissingError(f"pycuda cannot compile kernels ({error}); install it again.") from error
 
         self._functions: dict[str, Any] = {}
         self._types: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -400,3 +401,11 @@ def test_device_memory(cuda_machine: FakeCuda) -> None:
 def test_where_nvcc_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert cuda.find_nvcc() == "/usr/local/cuda/bin/nvcc"
+
+
+def test_a_pycuda_without_its_compiler_leaves_the_host(
+    cuda_machine: FakeCuda, tmp_path: Path, scale: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pycuda.compiler", None)
+    with Bench() as gpu, pytest.raises(MissingError, match="pycuda cannot compile"):
+        gpu(lambda _: Kernels(scale))

@@ -139,7 +139,7 @@ def test_a_top_down_task_splits_at_the_plans_most(machine: FakeCuda, tmp_path: P
     with TopDown(OnnxRuntimeEngine(plan), flip=flip) as task:
         wanted = task(image, people)
         assert task.calls == 1 + flip
-    with TopDown(TensorRTEngine(plan), flip=flip) as task:
+    with TopDown(TensorRTEngine(plan), flip=flip, ops="host") as task:
         for _ in range(2):
             np.testing.assert_allclose(task(image, people), wanted, atol=1e-4)
             assert task.calls == 3 * (1 + flip)
