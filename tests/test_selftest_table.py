@@ -101,7 +101,7 @@ def test_a_received_file_fills_the_jetson_column(tmp_path: Path, capsys: pytest.
     assert row(text, "CSI cameras: the pipeline")["jetson"] == "✗ 2026-12-01 (a)"
     assert row(text, "power and heat by jtop")["jetson"] == "not run", "what is not here proves nothing"
     assert row(text, "running a plan")["jetson"] == "✓ 2026-12-01 (a)"
-    assert row(text, "steps around the network as kernels")["jetson"] == "✗ 2026-12-01 (a)"
+    assert row(text, "TrtPose's steps as kernels")["jetson"] == "✗ 2026-12-01 (a)"
     for feature in read_verified()[1]:  # the other columns are as they were
         before, after = row(section(), feature.name), row(text, feature.name)
         assert {**before, "jetson": ""} == {**after, "jetson": ""}
