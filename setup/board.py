@@ -19,33 +19,34 @@ from typing import Any
 MODULES = ("tensorrt", "cv2", "numpy")
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Run in an interpreter of its own: a module that crashes takes nothing else with it.
+#: Run in an interpreter of its own, which a module may crash.
 _LOOK = """
 import importlib, json, re, sys
-name = sys.argv[1]
-module = importlib.import_module(name)
-fact = {"version": module.__version__, "path": module.__file__}
-if name == "cv2":
-    fact["gstreamer"] = bool(re.search(r"GStreamer:\\s+YES", module.getBuildInformation()))
-print(json.dumps(fact))
+for name in sys.argv[1:]:
+    try:
+        module = importlib.import_module(name)
+        fact = {"version": module.__version__, "path": module.__file__}
+        if name == "cv2":
+            fact["gstreamer"] = bool(re.search(r"GStreamer:\\s+YES", module.getBuildInformation()))
+    except Exception as error:
+        fact = {"error": f"{type(error).__name__}: {error}"}
+    print("FACT", json.dumps([name, fact]), flush=True)
 """
 
 
-def fact(name: str, options: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Version and path of one module; {"error": why} where it does not import."""
-    done = subprocess.run(
-        [sys.executable, *options, "-c", _LOOK, name], capture_output=True, text=True, errors="replace",
-        stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
-    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    if done.returncode == 0 and lines:
-        found: dict[str, Any] = json.loads(lines[-1])
-        return found
-    return {"error": lines[-1] if lines else f"exit code {done.returncode}"}
-
-
 def facts(options: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
-    return {name: fact(name, options) for name in MODULES}
+    """Version and path of each module; {"error": why} where it does not import."""
+    found: dict[str, dict[str, Any]] = {}
+    while names := [name for name in MODULES if name not in found]:
+        done = subprocess.run(
+            [sys.executable, *options, "-c", _LOOK, *names], capture_output=True, text=True, errors="replace",
+            stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        lines = [line[5:] for line in done.stdout.splitlines() if line.startswith("FACT ")]
+        found.update(map(json.loads, lines))
+        if len(lines) < len(names):
+            found[names[len(lines)]] = {"error": f"it crashes the interpreter (exit code {done.returncode})"}
+    return found
 
 
 def words(name: str, found: dict[str, Any]) -> str:

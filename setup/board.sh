@@ -78,7 +78,7 @@ try:
     importlib.metadata.version("opencv-python")
 except importlib.metadata.PackageNotFoundError:
     name = f"opencv_python-{cv2.__version__}.dist-info"
-    (site / name).mkdir()
+    (site / name).mkdir(exist_ok=True)
     (site / name / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: opencv-python\nVersion: {cv2.__version__}\n"
         f"Summary: Not the wheel: stands for the system's {cv2.__file__}\n"

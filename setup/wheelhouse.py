@@ -1,10 +1,11 @@
 """The bookkeeping of a wheelhouse: packages, the kit and models in a folder, for boards without a network.
 
     python wheelhouse.py missing FOLDER             the lines of packages.txt with no file in packages/
-    python wheelhouse.py prune FOLDER               remove files of packages/ that packages.txt does not name
+    python wheelhouse.py prune FOLDER               remove what packages.txt does not name or is damaged
     python wheelhouse.py write FOLDER KEY=VALUE…    write MANIFEST; KEY=VALUE become its head, "# jetpack: 6"
     python wheelhouse.py verify FOLDER              exit code 1, and the faults, unless all is whole
     python wheelhouse.py value FOLDER KEY           a value of the head; empty where it is absent
+    python wheelhouse.py hash FILE…                 one SHA-256 of all of them
 
 MANIFEST has the SHA-256 and the name of every file, as `sha256sum` writes them, which reads it too:
 cd FOLDER && sha256sum -c MANIFEST. Needs nothing but the standard library.
@@ -50,30 +51,36 @@ def write(folder: Path, head: dict[str, str]) -> str:
 
 
 def head(folder: Path) -> dict[str, str]:
-    """What the wheelhouse was filled for."""
-    lines = (folder / NAME).read_text(encoding="utf-8").splitlines()
+    """What the wheelhouse was filled for; empty without a manifest."""
+    lines = (folder / NAME).read_text(encoding="utf-8").splitlines() if (folder / NAME).is_file() else []
     pairs = [line[2:].split(": ", 1) for line in lines if line.startswith("# ")]
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """Name of each file → its SHA-256, as the manifest has them; empty without one."""
+    found = {}
+    text = (folder / NAME).read_text(encoding="utf-8") if (folder / NAME).is_file() else ""
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            digest, _, name = line.partition("  ")
+            found[name] = digest
+    return found
 
 
 def faults(folder: Path) -> list[str]:
     """What is wrong with a wheelhouse, one line each; empty where it is whole."""
     if not (folder / NAME).is_file():
         return [f"{folder} has no {NAME}: it is no wheelhouse, or filling it was interrupted"]
-    listed = {}
-    for line in (folder / NAME).read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            digest, _, name = line.partition("  ")
-            listed[name] = digest
     found = []
-    for name, digest in listed.items():
+    for name, digest in listed(folder).items():
         path = folder / name
         if not path.is_file():
             found.append(f"{name} is missing")
         elif sha256(path) != digest:
             found.append(f"{name} is damaged: not the SHA-256 of the {NAME}")
     here = {path.relative_to(folder).as_posix() for path in files(folder)}
-    return found + [f"{name} is not in the {NAME}" for name in sorted(here - set(listed))]
+    return found + [f"{name} is not in the {NAME}" for name in sorted(here - set(listed(folder)))]
 
 
 def plain(text: str) -> str:
@@ -104,14 +111,20 @@ def main(words: list[str]) -> int:
         here = set(packages(root).values())
         sys.stdout.writelines(f"{line}\n" for key, line in pins(root).items() if key not in here)
     elif verb == "prune":
-        wanted = pins(root)
-        for path in [path for path, key in packages(root).items() if key not in wanted]:
-            sys.stdout.write(f"Removing {path.name}, which is not needed any more\n")
-            path.unlink()
+        wanted, whole = pins(root), listed(root)
+        for path, key in packages(root).items():
+            damaged = whole.get(f"packages/{path.name}", sha256(path)) != sha256(path)
+            if key not in wanted or damaged:
+                why = "is damaged" if damaged else "is not needed any more"
+                sys.stdout.write(f"Removing {path.name}, which {why}\n")
+                path.unlink()
     elif verb == "write":
         sys.stdout.write(write(root, dict(word.split("=", 1) for word in rest)) + "\n")
     elif verb == "value":
         sys.stdout.write(f"{head(root).get(rest[0], '')}\n")
+    elif verb == "hash":
+        each = [sha256(Path(name)) for name in (folder, *rest)]
+        sys.stdout.write(hashlib.sha256(" ".join(each).encode()).hexdigest() + "\n")
     else:
         found = faults(root)
         for line in found[:10]:

@@ -148,14 +148,20 @@ PY=$VENV/bin/python
 parse "$@"
 ensure_home
 find_tools
-say "Choosing packages for JetPack $JETPACK (aarch64, Python $PYTHON)"
 asked >"$OUT/.asked.txt"
-choose "$OUT/.asked.txt"
+inputs=$("$PY" "$SETUP_DIR/wheelhouse.py" hash "$OUT/.asked.txt" "$SETUP_DIR/constraints-jetpack$JETPACK.txt")
+if [ ${#UPGRADE[@]} -eq 0 ] && [ "$("$PY" "$SETUP_DIR/wheelhouse.py" value "$OUT" inputs)" = "$inputs" ]; then
+  say "Nothing else is asked for than before; the packages stay those of packages.txt"
+else
+  say "Choosing packages for JetPack $JETPACK (aarch64, Python $PYTHON)"
+  choose "$OUT/.asked.txt"
+fi
 "$PY" "$SETUP_DIR/wheelhouse.py" prune "$OUT"
 fetch
 pack_kit
 copy_models
-"$PY" "$SETUP_DIR/wheelhouse.py" write "$OUT" "jetpack=$JETPACK" "python=$PYTHON" "extras=${EXTRAS[*]:-none}"
+"$PY" "$SETUP_DIR/wheelhouse.py" write "$OUT" "jetpack=$JETPACK" "python=$PYTHON" "extras=${EXTRAS[*]:-none}" \
+  "inputs=$inputs"
 say "On each board, with this folder at hand (a USB disk will do):"
 say "  tar -xzf wheelhouse-jetpack$JETPACK/edgekit.tar.gz && cd edgekit"
 say "  ./setup/jetson.sh --offline ../wheelhouse-jetpack$JETPACK"

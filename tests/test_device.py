@@ -66,7 +66,7 @@ def test_boards(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("l4t", "jetpack"),
     [
-        ("36.4.7", "6.x"),
+        ("36.9.1", "6.x"),
         ("36.4.4", "6.2.1"),
         ("39.2.0", "7.2"),
         ("38.9.1", "7.x"),

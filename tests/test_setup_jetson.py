@@ -50,6 +50,10 @@ case "$*" in
   *"-m edgekit doctor"*) echo "doctor" >>'{calls}'; echo "THE REPORT" ;;
   *version_info*) echo {version} ;;
   *Python.h*) [ -e '{root}/usr/include/Python.h' ] ;;
+  -*) if [ "$1" != - ]; then exec '{real}' -S "$@"; fi
+    # a script on standard input: the folder of packages is this environment's, not the test's
+    exec '{real}' -S -c "import sys, sysconfig; sysconfig.get_path = lambda name: '$here/site'
+exec(sys.stdin.read())" "${{@:2}}" ;;
   *) exec '{real}' -S "$@" ;;
 esac
 """
@@ -96,6 +100,11 @@ class Board:
 
     def called(self, start: str) -> list[str]:
         return [call for call in self.calls if call.startswith(start)]
+
+    def service(self, version: str) -> None:
+        """The service of jetson-stats, installed."""
+        write(self.root, "etc/systemd/system/jtop.service", "ExecStart=/opt/jetson-stats/bin/jtop --force\n")
+        write(self.root, "opt/jetson-stats/bin/jtop", f"#!/bin/sh\necho jtop {version}\n").chmod(0o755)
 
     def finished(self) -> None:
         """What the commands that were only written down would have left on the board."""
@@ -203,14 +212,15 @@ def test_everything_that_is_run_and_its_order(board: Board) -> None:
     assert "opencv-python" in asked
     assert "tegra" not in asked
     assert "Keeping the system's cv2 4.8.0" in done.stdout
+    assert list((venv / "bin/site").glob("opencv_python-4.8.0.dist-info/METADATA"))
     assert "THE REPORT" in done.stdout
     assert done.stdout == (board.kit / "out/jetson-setup.log").read_text()
 
 
 def test_a_second_run_does_nothing(board: Board) -> None:
+    board.service("7.2.2")
     board.run("--yes")
     board.finished()
-    board.run("--yes")
     again = board.run("--yes")
     assert again.returncode == 0, again.stdout
     assert board.calls == ["doctor"]
@@ -367,9 +377,15 @@ def test_an_installation_that_hides_jetpacks_own_is_caught(
     assert "go back with: rm -r" in done.stdout
     assert board.called("sudo") == []
     assert not list(board.venv.glob(".edgekit-*"))
+
+
+def test_after_going_back_all_is_installed_anew(board: Board) -> None:
+    breaks(board, "numpy", "2.2.6")
+    board.run("--yes")
     (board.folder / "pip").unlink()
     shutil.rmtree(board.venv)
     assert board.run("--yes").returncode == 0
+    assert board.called("pip install")
 
 
 def test_a_newer_numpy_of_the_same_major_is_right(board: Board) -> None:
@@ -474,8 +490,7 @@ def test_cuda_in_a_folder_with_its_version(board: Board) -> None:
 
 
 def test_client_and_service_of_jetson_stats_agree(board: Board) -> None:
-    board.finished()
-    write(board.root, "opt/jetson-stats/bin/jtop", "#!/bin/sh\necho jtop 4.3.2\n")
+    board.service("4.3.2")
     done = board.run("--yes")
     assert [call for call in board.calls if "jetson-stats==4.3.* " in call]
     assert not [call for call in board.calls if "/opt/jetson-stats" in call]
@@ -593,3 +608,16 @@ def test_the_facts_are_those_of_the_system_alone(board: Board) -> None:
         check=True, env=dict(os.environ, HOME=str(board.folder)),
     )  # fmt: skip
     assert json.loads(done.stdout)["numpy"]["version"] == "1.21.5"
+
+
+def test_a_module_that_crashes_is_told_and_the_others_still_looked_at(board: Board) -> None:
+    board.module("cv2", "4.8.0", "import os; os.abort()")
+    done = subprocess.run(
+        [board.root / "usr/bin/python3", ROOT / "setup/board.py", "facts"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert "crashes the interpreter" in found["cv2"]["error"]
+    assert (found["tensorrt"]["version"], found["numpy"]["version"]) == ("10.3.0", "1.21.5")
