@@ -45,6 +45,7 @@ def pair(fake: FakeCuda, path: Path, **settings: Any) -> tuple[TopDown, TopDown]
 
 
 @pytest.mark.compiler
+@DISCRETE
 @pytest.mark.parametrize(("batch", "most"), [("batch", 64), ("batch", 3), (4, 64)])
 def test_as_on_the_host(cuda_machine: FakeCuda, tmp_path: Path, batch: int | str, most: int) -> None:
     """One picture and several, people outside of it and none at all, more of them than a call takes."""
@@ -156,6 +157,7 @@ def alike(found: Poses, wanted: Poses, pixels: float) -> None:
     np.testing.assert_allclose(found.xyxy, wanted.xyxy, atol=pixels)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.compiler
 @DISCRETE
 def test_the_shipped_models(

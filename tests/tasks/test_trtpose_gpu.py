@@ -87,6 +87,7 @@ def test_it_is_recorded_and_follows_the_settings(cuda_machine: FakeCuda, tmp_pat
 
 
 @pytest.mark.compiler
+@pytest.mark.parametrize("cuda_machine", [False], indirect=True, ids=["discrete"])
 def test_the_shipped_model(cuda_machine: FakeCuda, sample: np.ndarray) -> None:
     picture = cv2.resize(sample, (333, 187), interpolation=cv2.INTER_AREA)
     path = find("edgekit-trtpose")
