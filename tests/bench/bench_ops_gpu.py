@@ -214,7 +214,10 @@ def compile_ahead(gpu: GpuThread) -> None:
 
 def run(gpu: GpuThread, args: argparse.Namespace) -> Row:
     """Everything, on the GPU's owner thread and on its stream, which PyTorch uses too."""
-    stream = nullcontext() if args.dry else torch.cuda.stream(torch.cuda.ExternalStream(gpu.stream.handle))
+    stream: Any = nullcontext()
+    if not args.dry:
+        torch.cuda.init()  # on the primary context, which this thread has retained
+        stream = torch.cuda.stream(torch.cuda.ExternalStream(gpu.stream.handle))
     with stream, torch.no_grad():
         board = Board(gpu, "cpu" if args.dry else "cuda", args.dry)
         bench = Bench(board, DryClock(board) if args.dry else Clock(board), args)
