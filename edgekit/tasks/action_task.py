@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,25 +24,11 @@ from edgekit.results import Frame, Tracks
 from edgekit.tasks.action_gpu import open_gpu
 from edgekit.tasks.action_nets import Net, read_notes
 from edgekit.tasks.action_open import MAX_BATCH
-from edgekit.tasks.action_people import Entry, People, Square
+from edgekit.tasks.action_people import People
+from edgekit.tasks.action_rows import Look, Rows
 from edgekit.tasks.action_tape import Planes, Tape, planes_of, tables
 from edgekit.tasks.track import Track
 from edgekit.tasks.windowed import HALF_LIFE_S, WHOLE, Seen, Windowed
-
-Clip = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Look:
-    """One window: clips [1, C, D, H, W] of the whole picture (none: it is on the GPU), or people to cut."""
-
-    clips: Mapping[str, Clip]
-    ids: NDArray[np.int64]
-    t: float
-    video: int
-    frames: tuple[int, ...]
-    entries: Mapping[str, list[Entry]] = field(default_factory=dict)
-    squares: list[Square] = field(default_factory=list)
 
 
 class ActionRecognition(Windowed[Look]):
@@ -159,18 +143,18 @@ class ActionRecognition(Windowed[Look]):
         )
         self.total = total
         self._tables = {"rgb": tables(notes.mean, notes.std), "of": tables(notes.of_mean, notes.of_std)}
-        self._flow: Flow | None = open_flow(notes.flow) if "of" in self.net.streams else None
-        self._before: tuple[Frame, Tracks | None, NDArray[np.uint8]] | None = None
         people = tracks is not None
         self.ops, self.ops_why, self._gpu = open_gpu(ops, self.net, self._tables, self._reach, people)
         on_host = not people and self._gpu is None
         self._tapes = {kind: self._tape(kind) for kind in self._lengths} if on_host else {}
+        self._flow: Flow | None = open_flow(notes.flow) if "of" in self.net.streams else None
+        self._before: tuple[Frame, Tracks | None, NDArray[np.uint8]] | None = None
         self._people = People(self._reach, notes.person_margin)
         self._numbers: deque[int] = deque(maxlen=self._reach)
         self._entered, self._t = 0, 0.0
         self._due = self._loop = False
         self._batch = self.net.rows or min(self.net.limit or max_batch, max_batch)
-        self._clips: dict[str, Clip] = {}
+        self._rows = Rows(self.net, self._tables)
 
     @property
     def span(self) -> int:
@@ -254,7 +238,7 @@ class ActionRecognition(Windowed[Look]):
             clip = tape.gather(self._places(kind).tolist()) if self._loop else tape.window()
             clips[kind] = clip[None]
             if not self.waits:  # the next frames come while the network still looks
-                clips[kind] = self._room(kind, 1)
+                clips[kind] = self._rows.room(kind, 1)
                 np.copyto(clips[kind][0], clip)
         return Look(clips, WHOLE, *about)
 
@@ -268,35 +252,12 @@ class ActionRecognition(Windowed[Look]):
         for first in range(0, len(look.ids), self._batch):
             start = time.perf_counter()
             have = min(self._batch, len(look.ids) - first)
-            clips = self._rows(look, first, have)
+            clips = self._rows.fill(look, first, have)
             ready = time.perf_counter()
             found.append(self.net(clips)[:have])
             cutting, looking = cutting + ready - start, looking + time.perf_counter() - ready
         parts = {"cut": cutting, "network": looking}
         return Seen(np.concatenate(found), look.ids, look.t, look.video, parts, looking, look.frames)
-
-    def _rows(self, look: Look, first: int, have: int) -> Mapping[str, Clip]:
-        """The clips of `have` rows, filled up with what lies there where the engine's batch is fixed."""
-        rows = self.net.rows or have
-        if look.clips and rows == 1:
-            return look.clips
-        clips = {kind: self._room(kind, rows) for kind in self._lengths}
-        for kind, clip in clips.items():
-            if look.clips:
-                clip[0] = look.clips[kind][0]
-                continue
-            for row, square in enumerate(look.squares[first : first + have]):
-                for place, entry in enumerate(look.entries[kind]):
-                    entry.write(clip[row, :, place], kind, square, self._tables[kind])
-        return clips
-
-    def _room(self, kind: str, rows: int) -> Clip:
-        """Memory for clips [rows, C, D, H, W]: made once, as large as ever needed."""
-        stream, have = self.net.streams[kind], self._clips.get(kind)
-        if have is None or len(have) < rows:
-            shape = (rows, stream.channels, stream.length, *stream.size)
-            have = self._clips[kind] = np.zeros(shape, np.float32)
-        return have[:rows]
 
     def forget(self) -> None:
         """Empty the window."""

@@ -644,7 +644,7 @@ def test_of_people_no_more_frames_are_kept_than_a_window_shows() -> None:
         while pictures:
             task(Frame(pictures.pop(0), 40 - len(pictures) - 1))
         assert [one() is not None for one in kept] == [False] * (40 - LENGTH) + [True] * LENGTH
-        assert {kind: len(clip) for kind, clip in task._clips.items()} == {"rgb": 2}
+        assert {kind: len(clip) for kind, clip in task._rows._clips.items()} == {"rgb": 2}
         task.reset()
         assert not any(one() is not None for one in kept)
 
