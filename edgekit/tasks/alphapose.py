@@ -22,6 +22,7 @@ from edgekit.errors import InputError
 from edgekit.ops.pose_nms import pose_nms, pose_scores
 from edgekit.results import Detections, Frame, Poses
 from edgekit.smooth import Smoother
+from edgekit.tasks.grafted import file_for
 from edgekit.tasks.topdown import TopDown, default_shapes, topdown_on
 from edgekit.tasks.yolo import Yolo, open_yolo
 
@@ -56,7 +57,8 @@ def open_alphapose(
             a frame is uploaded once.
         settings: as of `AlphaPose` and `TopDown`.
     """
-    engine = open_engine(model, precision, backend, shapes or default_shapes(model, backend))
+    file = file_for(model, ops, precision, backend)
+    engine = open_engine(file, precision, backend, shapes or default_shapes(file, backend))
     try:
         how: dict[str, Any] = {"precision": precision, "backend": backend, "detector_shapes": detector_shapes}
         return alphapose_on(engine, model, detector=detector, ops=ops, **how, **settings)
@@ -86,7 +88,8 @@ def alphapose_on(
         undo.callback(pose.leave_gpu)
         if not isinstance(detector, Yolo):
             where = backend or (engine.backend if engine.backend in BACKENDS else "auto")
-            shapes = detector_shapes or default_shapes(detector, where, task="detect", **DETECTOR_BATCH)
+            file = file_for(detector, ops, precision or "fp16", where)
+            shapes = detector_shapes or default_shapes(file, where, task="detect", **DETECTOR_BATCH)
             detector = open_yolo(detector, precision or "fp16", where, shapes, ops=ops)
             undo.callback(detector.close)
         task = AlphaPose(detector, pose, **own)
@@ -189,7 +192,7 @@ class AlphaPose:
         return poses[0] if single else poses
 
     def _uploaded(self, frames: Sequence[Frame]) -> Sequence[DeviceArray]:
-        """The frames that the detector was given last, where they lie on the GPU that the pose network is on."""
+        """The frames that the detector was given last, where they lie on the pose network's GPU."""
         finder, pose = self.detector.on_gpu, self.pose.on_gpu
         if finder is None or pose is None or finder.gpu is not pose.gpu:
             return ()

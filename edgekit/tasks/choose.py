@@ -65,7 +65,7 @@ def kind_of(model: str | Path, engine: Engine) -> str:
 
 
 def model_kind(model: str | Path, path: Path) -> str:
-    """As `kind_of`, by the file at `path`, which is not opened as an engine; "" where the kit has no such task."""
+    """As `kind_of`, by the file at `path`, which is not opened as an engine; "" where there is none."""
     from edgekit.engine.choose import PLANS
     from edgekit.engine.onnx_file import load_model
     from edgekit.engine.plan import read_sidecar
@@ -98,12 +98,14 @@ def open_task(model: str | Path, precision: str = "fp16", backend: str = "auto",
         settings: of that task.
     """
     from edgekit.models import find
+    from edgekit.tasks.grafted import file_for
     from edgekit.tasks.topdown import default_shapes
 
     if opener := OPENERS.get(model_kind(model, find(model))):
         task: Task = resolve_name(opener)(model, precision, backend, **settings)
         return task
-    engine = open_engine(model, precision, backend, default_shapes(model, backend))
+    file = file_for(model, settings.get("ops", "auto"), precision, backend)
+    engine = open_engine(file, precision, backend, default_shapes(file, backend))
     try:
         return task_on(engine, model, **settings)
     except BaseException:

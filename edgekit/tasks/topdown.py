@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.engine import Engine, ShapeRanges, open_engine
-from edgekit.engine.resident import Tenant, choose_ops, resident
+from edgekit.engine.resident import Tenant, resident
 from edgekit.errors import EdgekitError, InputError, MissingError
 from edgekit.ops.crops import to_source
 from edgekit.ops.heatmaps import mirror
 from edgekit.results import Frame
+from edgekit.tasks.grafted import file_for, settle
 from edgekit.tasks.topdown_heads import Head, HeatmapHead, pick_head, topology_of
 from edgekit.topology import Topology
 
@@ -48,7 +49,8 @@ def open_topdown(
         shapes: as there; default: 1 to 64 people a call, best for 8.
         settings: as of `TopDown`.
     """
-    engine = open_engine(model, precision, backend, shapes or default_shapes(model, backend))
+    file = file_for(model, settings.get("ops", "auto"), precision, backend)
+    engine = open_engine(file, precision, backend, shapes or default_shapes(file, backend))
     try:
         return topdown_on(engine, model, **settings)
     except BaseException:
@@ -118,12 +120,13 @@ class TopDown:
         max_batch: people in one engine call at most.
         ops: where people are cropped and heat maps read: "host", "cuda" (`edgekit.tasks.topdown_gpu`), or
             "auto": on the GPU where the engine keeps its tensors there and nvcc is found. With `flip`, and
-            for MoveNet, it is the host.
+            for MoveNet, it is the host. "graft": inside the network (`edgekit.engine.graft`), from the
+            crop's bytes to its points.
 
     Attributes:
         times: seconds of the last call: "pre", "infer", "post".
         calls: engine calls of the last call.
-        ops, ops_why: where those steps run, "host" or "cuda", and why, in words.
+        ops, ops_why: where those steps run, "host", "graft" or "cuda", and why, in words.
         on_gpu: what is kept on the GPU's thread; None on the host.
 
     Raises:
@@ -153,7 +156,7 @@ class TopDown:
         self.flip = flip
         self.times = {"pre": 0.0, "infer": 0.0, "post": 0.0}
         self.calls = 0
-        self.ops, self.ops_why = choose_ops(ops, engine)
+        self.ops, self.ops_why = settle(ops, engine)
         self.on_gpu: Tenant[TopDownOnGpu] | None = None
         if self.ops == "cuda":
             self._move_to_gpu(must=ops == "cuda")

@@ -198,7 +198,7 @@ def decode(
 def _in_order(output: NDArray, threshold: float) -> NDArray:
     """[k, 7]: those that pass, in the order of the anchors, which decides between equal scores."""
     rows = output[output[:, 4] > threshold]
-    if len(rows) == len(output):
+    if len(rows) == len(output) and (rows[:, 6] >= len(rows)).any():  # there are more anchors than rows
         warnings.warn(
             f"all {len(rows)} rows of the grafted network pass the lowest score, so weaker boxes may be "
             "missing: raise the score, or graft it with more --rows.",
