@@ -69,8 +69,8 @@ def add_parser(subparsers: Any) -> None:
         "selftest",
         help="try everything that this machine can do, and write one file to send",
         description="Try everything that this machine can do, each step in a process of its own; write one "
-        "file that can be sent: it holds no names, addresses or paths. About ten minutes on a Jetson, "
-        "most of them for building plans, which are kept. Exit code 1: something failed.",
+        "file that can be sent: it holds no names, addresses or paths. Meant to take ten minutes on a "
+        "Jetson, and longer the first time: plans are built, and kept. Exit code 1: something failed.",
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="one minute: a few frames of each, and no plan is built")
@@ -100,7 +100,11 @@ def run(args: argparse.Namespace) -> int:
     report = Report(args.out or default_path(), asked)
     name, begun = report.found["device"]["name"], time.monotonic()
     _say(f"edgekit selftest on {name}: {len(chosen)} steps; kept in {report.path}\n")
-    good = selftest(chosen, report, quick=args.quick, calibration=args.calibration, say=_say)
+    try:
+        good = selftest(chosen, report, quick=args.quick, calibration=args.calibration, say=_say)
+    except KeyboardInterrupt:
+        _say(f"What was found until then: {report.path}\n")
+        raise
     minutes, seconds = divmod(round(time.monotonic() - begun), 60)
     counts = ", ".join(f"{report.count(state)} {state}" for state in STATES)
     _say(f"\n{counts}, in {minutes} min {seconds} s\n")

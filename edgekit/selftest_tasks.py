@@ -11,7 +11,7 @@ from edgekit.errors import MissingError
 from edgekit.results import Frame
 from edgekit.selftest_compare import unlike
 from edgekit.selftest_steps import MODELS
-from edgekit.selftest_worker import Case, Found, must, say
+from edgekit.selftest_worker import Case, Found, must, say, shipped
 
 #: Frames of the sample clip that a task is run on, with a GPU and without one.
 FRAMES, FEWER = 80, 16
@@ -27,6 +27,7 @@ KEPT = (
 
 def task(case: Case, task: str, ops: str) -> Found:
     """A task on the sample clip; with its steps elsewhere than on the host the results are compared."""
+    shipped(MODELS[task])
     backend = _backend(case)
     say(f"running {task} with ops={ops}")
     settings = _settings(task, ops)

@@ -63,6 +63,14 @@ def here() -> Iterator[None]:
         raise EdgekitError(str(error)) from error
 
 
+def shipped(model: str) -> None:
+    """Fail where a network that ships is not there, or is damaged."""
+    from edgekit.models import find
+
+    with here():
+        find(model)
+
+
 def say(words: str) -> None:
     """What is being done now; where the step hangs or dies, this is its last word."""
     sys.stderr.write(words + "\n")

@@ -11,12 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
+from boards import make_board
 
 from edgekit.cli import main
 from edgekit.errors import InputError
 from edgekit.selftest import selftest
 from edgekit.selftest_report import Report, read_report
 from edgekit.selftest_steps import Step, choose, steps
+from edgekit.selftest_table import section
+from edgekit.telemetry.boards import BoardTree, find_board
 
 ROOT = Path(__file__).resolve().parent.parent
 BAD = """
@@ -31,6 +34,8 @@ def wrong(case): raise EdgekitError("the plan is of another device.")
 def unequal(case): raise AssertionError("3 pixels differ")
 def lacks(case): raise MissingError("there is no such thing here.")
 def eats(case): raise MemoryError
+def killed(case): os.kill(os.getpid(), 9)
+def victim(case): return open("/proc/self/oom_score_adj").read(), {}
 def later(case):
     import atexit
     atexit.register(os._exit, 3)
@@ -82,7 +87,10 @@ def until(true, seconds: float = 20.0) -> None:
 def test_whatever_a_step_does_is_one_line_and_the_rest_goes_on(bad: Path) -> None:
     pid = bad / "pid"
     chosen = [
-        *map(step, ("ends", "segfault", "raises", "wrong", "unequal", "lacks", "eats", "later")),
+        *map(
+            step,
+            ("ends", "segfault", "raises", "wrong", "unequal", "lacks", "eats", "killed", "victim", "later"),
+        ),
         step("hangs", 1.5, pid=str(pid)),
         Step("nowhere", "bad_steps:nowhere"),
         step("leaves"),
@@ -102,6 +110,8 @@ def test_whatever_a_step_does_is_one_line_and_the_rest_goes_on(bad: Path) -> Non
     assert words["wrong"] == "the plan is of another device."
     assert words["unequal"] == "3 pixels differ"
     assert words["eats"] == "out of memory"
+    assert words["killed"].startswith("killed by SIGKILL, as the kernel does when memory runs out")
+    assert words["victim"].strip() == "1000", "the kernel is to end the step, not the self-test"
     assert words["later"].startswith("done, but then the worker ended with code 3")
     assert words["hangs"] == "not done after 1.5 s, and ended; its last words: waiting for the driver"
     assert "nowhere" in words["nowhere"]
@@ -110,6 +120,7 @@ def test_whatever_a_step_does_is_one_line_and_the_rest_goes_on(bad: Path) -> Non
     assert states == {
         **dict.fromkeys(states, "failed"),
         "lacks": "not here",
+        "victim": "passed",
         "leaves": "passed",
         "good": "passed",
     }
@@ -119,7 +130,7 @@ def test_whatever_a_step_does_is_one_line_and_the_rest_goes_on(bad: Path) -> Non
     assert not Path(words["leaves"]).exists()
     text = "".join(said)
     assert text.count("\n") == len(chosen)
-    assert "[12/12] good" in text
+    assert "[14/14] good" in text
 
 
 def test_the_file_is_whole_when_the_parent_is_killed_and_the_step_dies_with_it(bad: Path) -> None:
@@ -143,6 +154,24 @@ def test_the_file_is_whole_when_the_parent_is_killed_and_the_step_dies_with_it(b
     assert "ended during it" in read_report(out)["steps"][1]["words"]
     until(lambda: all(gone(int(number)) for number in pid.read_text().split()))
     assert [path.name for path in bad.glob("*.json")] == ["file.json"], "nothing half-written beside it"
+
+
+def test_an_emulated_board_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    root = make_board(tmp_path / "board", "orin-nano")
+    BoardTree(root, find_board("orin-nano"))
+    chosen = choose(steps(), ["state/before", "power/mode", "power/sysfs", "power/throttling", "power/jtop"])
+    report = Report(tmp_path / "board.json", {"quick": False}, root)
+    assert selftest(chosen, report, root=root)
+    found = {one["step"]: one for one in read_report(report.path)["steps"]}
+    states = {name: one["state"] for name, one in found.items()}
+    assert states == {**dict.fromkeys(states, "passed"), "power/jtop": "not here"}
+    assert found["state/before"]["figures"]["temps_c"]["tj"] == 45
+    row = next(
+        line for line in section([read_report(report.path)]).splitlines() if "heat from `/sys`" in line
+    )
+    assert "(a)" in row.split("|")[6], "it fills the column of emulated boards"
+    assert "not run" in row.split("|")[7], "and not that of the Jetson"
 
 
 def test_ctrl_c_ends_the_step_and_is_noted(bad: Path) -> None:
