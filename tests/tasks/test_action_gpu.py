@@ -19,8 +19,8 @@ from edgekit.results import Actions, Frame
 from edgekit.tasks.action_task import ActionRecognition
 
 SEED = int(np.random.SeedSequence().entropy % 2**32)  # type: ignore[operator]
-#: Windows are equal to the last bit; on a real GPU the network's own sums come in another order.
-TOLERANCE = 2e-5
+#: Windows are equal to the last bit; a real GPU multiplies with 10 bits (TF32) and sums in another order.
+TOLERANCE, ON_GPU = 1e-6, 1e-2
 #: Streams, 2d or 3d, a fixed batch, one stream shorter than the other.
 NETS: tuple[dict[str, Any], ...] = (
     {},
@@ -49,33 +49,33 @@ def played(engine: Any, ops: str, frames: list[Frame], **settings: Any) -> list[
         return [task(frame) for frame in (*frames, *frames)]  # the index begins anew: another video
 
 
-def same(path: Path, make: Any, frames: list[Frame], **settings: Any) -> None:
+def same(path: Path, make: Any, apart: float, frames: list[Frame], **settings: Any) -> None:
     wanted = played(open_engine(path, "fp32", "onnxruntime-cpu"), "host", frames, **settings)
     found = played(make(path), "cuda", frames, **settings)
     assert sum(bool(actions.known.all()) for actions in wanted if actions.known is not None) > 1
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one.known, other.known)
-        np.testing.assert_allclose(one.scores, other.scores, atol=TOLERANCE)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=apart)
         assert one.frames == other.frames
 
 
-def check(make: Any, folder: Path) -> None:
+def check(make: Any, folder: Path, apart: float) -> None:
     for number, net in enumerate(NETS):
         path = save(window_net(**net), folder / f"{number}.onnx")
         for how in HOW if number in (0, 3) else HOW[:1]:
-            same(path, make, video(14), **how)
+            same(path, make, apart, video(14), **how)
     short = video(3)  # less than a window: it is looped
-    same(save(window_net(), folder / "short.onnx"), make, short, total=3)
+    same(save(window_net(), folder / "short.onnx"), make, apart, short, total=3)
 
 
 @pytest.mark.compiler
 def test_as_the_host(cuda_machine: FakeCuda, tmp_path: Path) -> None:
-    check(lambda path: ResidentEngine(cuda_machine, path, beside=True), tmp_path)
+    check(lambda path: ResidentEngine(cuda_machine, path, beside=True), tmp_path, TOLERANCE)
 
 
 @pytest.mark.gpu
 def test_as_the_host_on_a_gpu(real_gpu: None, tmp_path: Path) -> None:
-    check(lambda path: open_engine(path, "fp32", "onnxruntime-cuda", beside=True), tmp_path)
+    check(lambda path: open_engine(path, "fp32", "onnxruntime-cuda", beside=True), tmp_path, ON_GPU)
 
 
 @pytest.fixture
