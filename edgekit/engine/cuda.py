@@ -19,6 +19,9 @@ from edgekit.errors import EdgekitError, InputError, MissingError
 THREAD_LOCAL = 1
 #: CU_EVENT_RECORD_EXTERNAL (cuda.h): a recorded event is one of the graph, stamped at each replay.
 EXTERNAL = 1
+#: Bytes from which CUDA copies pageable memory piece by piece, and returns when it has read it all (CUDA
+#: driver API, "API synchronization behavior"): quicker than to copy it into pinned memory first.
+STAGED = 1 << 16
 NVCC = Path("/usr/local/cuda/bin/nvcc")  # where JetPack has it, though not on PATH
 
 
@@ -44,23 +47,28 @@ class Room:
     """GPU memory that grows and is kept. Owner thread only."""
 
     def __init__(self) -> None:
+        self.address = self.size = 0
         self._device: Any = None
-        self._size = 0
 
     def array(self, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
         """Room for an array; what was in it is lost where it must grow, and its address changes."""
-        found = DeviceArray(0 if self._device is None else int(self._device), shape, np.dtype(dtype))
-        if found.nbytes > self._size or self._device is None:
-            import pycuda.driver as drv
+        found = DeviceArray(self.address, shape, np.dtype(dtype))
+        return DeviceArray(self.address, shape, found.dtype) if self.grow(found.nbytes) else found
 
-            self.free()  # first: two copies at once may not fit
-            self._device = drv.mem_alloc(max(found.nbytes, 1))
-            self._size = max(found.nbytes, 1)
-            found = DeviceArray(int(self._device), shape, found.dtype)
-        return found
+    def grow(self, nbytes: int) -> bool:
+        """Make room for `nbytes` (at least 1). True if the address changed; the contents are lost then."""
+        if self.address and nbytes <= self.size:
+            return False
+        import pycuda.driver as drv
+
+        self.free()  # first: two copies at once may not fit
+        self._device = drv.mem_alloc(max(nbytes, 1))
+        self.address, self.size = int(self._device), max(nbytes, 1)
+        return True
 
     def free(self) -> None:
-        device, self._device, self._size = self._device, None, 0
+        device, self._device = self._device, None
+        self.address = self.size = 0
         if device is not None:
             device.free()
 
@@ -106,10 +114,15 @@ class Buffer:
         return DeviceArray(self.address, shape, found.dtype) if self.grow(found.nbytes) else found
 
     def put(self, array: NDArray, stream: Any) -> DeviceArray:
-        """Copy an array, of any strides, here and start its way to the GPU."""
+        """Start an array's way to the GPU. It may be of any strides, and written to once this returns."""
         found = self.array(array.shape, array.dtype)
-        np.copyto(self.view(array.shape, array.dtype), array)
-        self.upload(found.nbytes, stream)
+        if self._device is not None and found.nbytes >= STAGED and array.flags.c_contiguous:
+            import pycuda.driver as drv
+
+            drv.memcpy_htod_async(self.address, array, stream)
+        else:
+            np.copyto(self.view(array.shape, array.dtype), array)
+            self.upload(found.nbytes, stream)
         return found
 
     def fetch(self, shape: tuple[int, ...], dtype: Any, stream: Any) -> NDArray:

@@ -150,7 +150,9 @@ class OnnxRuntimeEngine:
         binding.synchronize_inputs()
         ready = time.perf_counter()
         try:
-            self._session.run_with_iobinding(binding)
+            self._session.run_with_iobinding(
+                binding, None if self._tenant is None else self._tenant.held.plain
+            )
             binding.synchronize_outputs()
         except Exception as error:
             raise EdgekitError(f"{self.path.name} failed while running: {_first_line(error)}.") from error

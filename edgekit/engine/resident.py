@@ -3,14 +3,16 @@
     frame → upload → [kernels] → the engine's inputs → engine → its outputs → [kernels] → some rows → host
 
 All of it is done by the GPU's owner thread, on one stream (`GpuThread.stream`), and nothing waits before
-the last copy. A step whose shapes stay the same is recorded once and replayed as one CUDA graph.
+the last copy. A step whose shapes stay the same is recorded once and replayed as a CUDA graph; around an
+engine that cannot be part of it (ONNX Runtime records itself), as two.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from edgekit.engine import OPS, Engine, Shape
@@ -28,13 +30,18 @@ class Resident(Protocol):
 
     Attributes:
         gpu: that thread.
-        recordable: `enqueue` may be part of a CUDA graph.
+        recordable: `enqueue` may be part of somebody's CUDA graph.
         version: goes up whenever shapes are set anew, by anybody: what was recorded before is stale then.
     """
 
-    gpu: GpuThread
-    recordable: bool
-    version: int
+    @property
+    def gpu(self) -> GpuThread: ...
+
+    @property
+    def recordable(self) -> bool: ...
+
+    @property
+    def version(self) -> int: ...
 
     def place(self, shapes: Mapping[str, Shape]) -> dict[str, DeviceArray]:
         """Where the inputs, of these shapes, are to be written; the same places until the shapes change.
@@ -160,46 +167,59 @@ def _guarded(gpu: GpuThread, method: Callable[..., T], *args: Any) -> T:
 
 
 class Replay:
-    """A step recorded as a CUDA graph and replayed, as long as its key stays the same. Owner thread only.
+    """A step recorded as CUDA graphs and replayed, as long as its key stays the same. Owner thread only.
 
     Args:
         gpu: the thread, on whose stream the step works.
-        wanted: False: the step is never recorded.
 
     Attributes:
         note: why steps are not recorded; "" where they are.
     """
 
-    def __init__(self, gpu: GpuThread, wanted: bool = True) -> None:
-        self.note = "" if wanted else "No CUDA graph: the engine cannot be recorded."
+    def __init__(self, gpu: GpuThread) -> None:
+        self.note = ""
         self._gpu = gpu
         self._key: Hashable = None
-        self._graph: Graph | None = None
+        self._graphs: list[Graph | None] = []
 
-    def __call__(self, key: Hashable, work: Callable[[], Any]) -> None:
-        """Do `work`: plainly the first time for a key, so that everything is made; then recorded.
+    def __call__(self, key: Hashable, *parts: tuple[Callable[[], Any], bool]) -> None:
+        """Do the parts of a step: plainly the first time for a key, which makes what is needed; then recorded.
 
         Args:
             key: all that the step's kernels are given by value, and its addresses depend on.
-            work: starts the step on the stream, at the same places each time, and synchronizes nothing.
+            parts: each starts something on the stream, at the same places each time, and waits for nothing;
+                and whether it can be recorded. Those that follow each other and can are one graph.
         """
         if key != self._key:
             self.free()
-            work()
+            for work, _ in parts:
+                work()
             self._key = key
             return
-        handle = self._gpu.stream.handle
-        if self._graph is None and not self.note:
-            try:
-                self._graph = Graph(handle, work)
-            except CaptureError as error:
-                self.note = f"No CUDA graph: {error}."
-        if self._graph is not None:
-            self._graph.launch(handle)
-        else:
-            work()
+        groups = [(can, [work for work, _ in some]) for can, some in groupby(parts, key=lambda one: one[1])]
+        for number, (can, works) in enumerate(groups):
+            if number == len(self._graphs):
+                self._graphs.append(self._record(works) if can and not self.note else None)
+            graph = self._graphs[number]
+            if graph is not None:
+                graph.launch(self._gpu.stream.handle)
+                continue
+            for work in works:
+                work()
+
+    def _record(self, works: Sequence[Callable[[], Any]]) -> Graph | None:
+        def all_of_them() -> None:
+            for work in works:
+                work()
+
+        try:
+            return Graph(self._gpu.stream.handle, all_of_them)
+        except CaptureError as error:
+            self.note = f"No CUDA graph: {error}."
+            return None
 
     def free(self) -> None:
-        graph, self._graph, self._key = self._graph, None, None
-        if graph is not None:
-            graph.free()
+        graphs, self._graphs, self._key = self._graphs, [], None
+        for graph in graphs:
+            if graph is not None:
+                graph.free()

@@ -118,7 +118,7 @@ class _Ask:
         self._given: DeviceArray | None = None
         self._scores = Buffer(gpu)
         self._marks = Marks(1)
-        self._replay = Replay(gpu, self._body.recordable)
+        self._replay = Replay(gpu)
 
     def place(self) -> dict[str, DeviceArray]:
         """Where each stream's clip goes."""
@@ -129,16 +129,19 @@ class _Ask:
 
     def run(self) -> tuple[NDArray[np.floating], float]:
         """The logits of the first row, and the seconds."""
-        self._replay(self._body.version, self._work)
+        self._replay(self._body.version, (self._infer, self._body.recordable), (self._fetch, True))
         self._gpu.stream.synchronize()
         assert self._given is not None
         logits = self._scores.view(self._given.shape, self._given.dtype)[:1].copy()
         return logits, self._marks.seconds()[0]
 
-    def _work(self) -> None:
-        stream = self._gpu.stream
-        self._marks.mark(0, stream)
-        given = self._given = self._body.enqueue()[self._net.output]
+    def _infer(self) -> None:
+        self._marks.mark(0, self._gpu.stream)
+        self._given = self._body.enqueue()[self._net.output]
+
+    def _fetch(self) -> None:
+        stream, given = self._gpu.stream, self._given
+        assert given is not None
         self._scores.array(given.shape, given.dtype)
         load_driver().memcpy_dtoh_async(self._scores.host[: given.nbytes], given.address, stream)
         self._marks.mark(1, stream)

@@ -57,7 +57,7 @@ class Look:
             self._marks: Marks = self._keep(Marks(len(PARTS)))
             self._recordable = self._body.recordable
             self.open()
-            self._replay: Replay = self._keep(Replay(gpu, self._recordable))
+            self._replay: Replay = self._keep(Replay(gpu))
         except BaseException:
             self.free()
             raise
@@ -78,7 +78,7 @@ class Look:
         count = len(boxes) if self.rows is not None else 1
         calls = -(-count // self._step)
         asked = self.ask(boxes, calls * self._step)
-        self._replay((*self._key, calls), lambda: self.work(asked, calls))
+        self._replay((*self._key, calls), (lambda: self.work(asked, calls), self._recordable))
         self._gpu.stream.synchronize()
         assert self._given is not None
         shape = calls * self._step, self._given.shape[1]

@@ -45,6 +45,7 @@ class TopDownOnGpu:
     def __init__(self, gpu: GpuThread, inside: Resident, head: HeatmapHead) -> None:
         self._gpu, self._inside, self._head = gpu, inside, head
         self._uploads: list[Buffer] = []
+        self._outputs: dict[str, DeviceArray] = {}
         self._points = NOBODY  # of the last step, the kernels' own
         self._cells = 1, 1  # (height, width) of a heat map
         self._held: list[Freeable] = []
@@ -52,7 +53,7 @@ class TopDownOnGpu:
             self._crops = self._keep(CudaCrops(gpu, head.crops))
             self._decode = self._keep(CudaPoints(gpu))
             self._marks = self._keep(Marks(len(PARTS)))
-            self._replay = self._keep(Replay(gpu, inside.recordable))
+            self._replay = self._keep(Replay(gpu))
         except BaseException:
             self.free()
             raise
@@ -119,16 +120,26 @@ class TopDownOnGpu:
         rows = crops.batch or len(matrices)
         into = self._inside.place({name: (rows, 3, *crops.size)})[name]
         self._crops.put(matrices, rows)
-        self._replay((self._inside.version, into, spans), lambda: self._step(spans, into))
+        self._replay(
+            (self._inside.version, into, spans),
+            (lambda: self._before(spans, into), True),
+            (self._infer, self._inside.recordable),
+            (lambda: self._after(spans[-1][2]), True),
+        )
         self._gpu.stream.synchronize()
         return self._points.copy()
 
-    def _step(self, spans: Spans, into: DeviceArray) -> None:
-        count, stream = spans[-1][2], self._gpu.stream
+    def _before(self, spans: Spans, into: DeviceArray) -> None:
+        count = spans[-1][2]
         for picture, start, stop in spans:
             self._crops.fill(picture, into, start, stop, into.shape[0] if stop == count else stop)
-        self._marks.mark(1, stream)
-        outputs = self._inside.enqueue()
+        self._marks.mark(1, self._gpu.stream)
+
+    def _infer(self) -> None:
+        self._outputs = self._inside.enqueue()
+
+    def _after(self, count: int) -> None:
+        stream, outputs = self._gpu.stream, self._outputs
         self._marks.mark(2, stream)
         name = self._head.output.name
         if name not in outputs:

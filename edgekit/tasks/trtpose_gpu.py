@@ -56,12 +56,13 @@ class TrtPoseOnGpu:
         self._gpu, self._inside, self._fill, self._entry = gpu, inside, fill, entry
         self._cmap, self._paf = (spec.name for spec in maps)
         self._uploads: list[Buffer] = []
+        self._outputs: dict[str, DeviceArray] = {}
         self._held: list[Freeable] = []
         try:
             self._letterbox = self._keep(CudaLetterbox(gpu, fill.tables))
             self._parser = self._keep(CudaParser(gpu, links))
             self._marks = self._keep(Marks(len(PARTS)))
-            self._replay = self._keep(Replay(gpu, inside.recordable))
+            self._replay = self._keep(Replay(gpu))
         except BaseException:
             self.free()
             raise
@@ -91,30 +92,36 @@ class TrtPoseOnGpu:
         self._marks.mark(0, stream)
         pictures = [one.put(image, stream) for one, image in zip(self._uploads, images, strict=False)]
         key = self._inside.version, into, tuple(pictures), threshold
-        self._replay(key, lambda: self._step(pictures, transforms, into, threshold))
+        self._replay(
+            key,
+            (lambda: self._before(pictures, transforms, into), True),
+            (self._infer, self._inside.recordable),
+            (lambda: self._after(len(pictures), threshold), True),
+        )
         stream.synchronize()
         found = [self._parser.found(n) for n in range(len(images))]
         return found, transforms, dict(zip(PARTS, self._marks.seconds(), strict=True))
 
-    def _step(
-        self,
-        pictures: Sequence[DeviceArray],
-        transforms: Sequence[Transform],
-        into: DeviceArray,
-        threshold: float,
+    def _before(
+        self, pictures: Sequence[DeviceArray], transforms: Sequence[Transform], into: DeviceArray
     ) -> None:
-        pad, stream = PAD["ultralytics"], self._gpu.stream
+        pad = PAD["ultralytics"]
         for n, (picture, to) in enumerate(zip(pictures, transforms, strict=True)):
             self._letterbox.fill(picture, to, into, n, pad)
         for n in range(len(pictures), into.shape[0]):
             self._letterbox.blank(into, n, pad)
-        self._marks.mark(1, stream)
-        outputs = self._inside.enqueue()
+        self._marks.mark(1, self._gpu.stream)
+
+    def _infer(self) -> None:
+        self._outputs = self._inside.enqueue()
+
+    def _after(self, count: int, threshold: float) -> None:
+        stream, outputs = self._gpu.stream, self._outputs
         self._marks.mark(2, stream)
         for name in (self._cmap, self._paf):
             if name not in outputs:
                 raise InputError(f"the outputs {list(outputs)} lack {name!r}.")
-        for n in range(len(pictures)):
+        for n in range(count):
             self._parser.enqueue(outputs[self._cmap], outputs[self._paf], n, threshold)
         self._marks.mark(3, stream)
 

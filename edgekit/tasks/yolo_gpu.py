@@ -73,6 +73,7 @@ class YoloOnGpu:
         self._gpu, self._inside, self._net, self._boxer = gpu, inside, net, boxer
         self._uploads: list[Buffer] = []
         self._shape = 0, 0, 6  # of the rows
+        self._outputs: dict[str, DeviceArray] = {}
         self._held: list[Freeable] = []
         table = byte_table(net.head.unit, net.input.dtype)
         try:
@@ -80,7 +81,7 @@ class YoloOnGpu:
             self._yolo = self._keep(CudaYolo(gpu, net.head.name, net.first, net.head.nms))
             self._rows = self._keep(Buffer(gpu))
             self._marks = self._keep(Marks(3))
-            self._replay = self._keep(Replay(gpu, wanted=inside.recordable))
+            self._replay = self._keep(Replay(gpu))
         except BaseException:
             self.free()
             raise
@@ -123,7 +124,12 @@ class YoloOnGpu:
             buffer.put(image, stream) for buffer, image in zip(self._uploads, images, strict=False)
         ]
         key = self._inside.version, into, tuple(fills), tuple(self.pictures), wanted
-        self._replay(key, lambda: self._step(into, fills, wanted))
+        self._replay(
+            key,
+            (lambda: self._before(into, fills), True),
+            (self._infer, self._inside.recordable),
+            (lambda: self._after(fills, wanted), True),
+        )
         stream.synchronize()
         rows = self._rows.view(self._shape, np.dtype(np.float32))
         return [one[1 : 1 + int(one[0, 0])].copy() for one in rows], places, self._marks.seconds()
@@ -139,14 +145,19 @@ class YoloOnGpu:
         self._held.append(held)
         return held
 
-    def _step(self, into: DeviceArray, places: Sequence[Transform], wanted: Wanted) -> None:
-        stream, pad = self._gpu.stream, PAD[self._net.head.style]
+    def _before(self, into: DeviceArray, places: Sequence[Transform]) -> None:
+        pad = PAD[self._net.head.style]
         for n, (picture, to) in enumerate(zip(self.pictures, places, strict=True)):
             self._letterbox.fill(picture, to, into, n, pad)
         for n in range(len(places), into.shape[0]):
             self._letterbox.blank(into, n, pad)
-        self._marks.mark(1, stream)
-        output = self._inside.enqueue()[self._net.output.name]
+        self._marks.mark(1, self._gpu.stream)
+
+    def _infer(self) -> None:
+        self._outputs = self._inside.enqueue()
+
+    def _after(self, places: Sequence[Transform], wanted: Wanted) -> None:
+        stream, output = self._gpu.stream, self._outputs[self._net.output.name]
         self._marks.mark(2, stream)
         seen = DeviceArray(output.address, (len(places), *output.shape[1:]), output.dtype)
         canvas, anchors = places[0].canvas, self._yolo.anchors(seen)

@@ -55,10 +55,10 @@ def scale(tmp_path: Path) -> Path:
 class Step:
     """Upload, a kernel, an engine, a kernel on its output, download: what a task does."""
 
-    def __init__(self, gpu: GpuThread, inside: Resident, source: Path, wanted: bool = True) -> None:
+    def __init__(self, gpu: GpuThread, inside: Resident, source: Path) -> None:
         self.gpu, self.inside = gpu, inside
         self.kernels, self.marks = Kernels(source), Marks(3)
-        self.replay, self.out, self.count = Replay(gpu, wanted), Room(), Buffer(gpu)
+        self.replay, self.out, self.count = Replay(gpu), Room(), Buffer(gpu)
         self.picture = Buffer(gpu)
         self.frees = 0
 
@@ -68,21 +68,28 @@ class Step:
         self.picture.array(x.shape, x.dtype)
         np.copyto(self.picture.view(x.shape, x.dtype), x)
 
-        def work() -> None:
+        n, blocks = np.int32(x.size), -(-x.size // 64)
+
+        def before() -> None:
             self.marks.mark(0, stream)
             self.picture.upload(x.nbytes, stream)
-            n, blocks = np.int32(x.size), -(-x.size // 64)
             self.kernels("scale", blocks, 64, stream, self.picture.address, n, np.float32(by))
             self._copy(self.picture.array(x.shape, x.dtype), inputs["x"], stream)
             self.marks.mark(1, stream)
-            y = self.inside.enqueue()["y"]
+
+        def infer() -> None:
+            self.y = self.inside.enqueue()["y"]
+
+        def after() -> None:
+            y = self.y
             self.marks.mark(2, stream)
             self.kernels("scale", blocks, 64, stream, y, n, np.float32(by))
             self._copy(y, self.count.array(y.shape, y.dtype), stream)
             self.count.download(y.nbytes, stream)
             self.marks.mark(3, stream)
 
-        self.replay((x.shape, by, self.inside.version), work)
+        key = x.shape, by, self.inside.version
+        self.replay(key, (before, True), (infer, self.inside.recordable), (after, True))
         stream.synchronize()
         return self.count.view(x.shape, x.dtype).copy()
 
@@ -103,7 +110,7 @@ def check_step(open_net: Callable[[], Any], source: Path) -> list[int]:
     with open_net() as engine:
         inside = resident(engine)
         assert isinstance(inside, Resident)
-        tenant = Tenant(inside.gpu, lambda gpu: Step(gpu, inside, source, inside.recordable))
+        tenant = Tenant(inside.gpu, lambda gpu: Step(gpu, inside, source))
         for shape, by in [((2, 3), 2.0)] * 4 + [((5, 3), 2.0)] * 3 + [((5, 3), 3.0)] * 3 + [((2, 3), 3.0)]:
             x = rng.normal(size=shape).astype(np.float32)
             y = tenant.call(tenant.held, x, by)
@@ -150,9 +157,20 @@ def test_without_recording_the_step_still_runs(
             np.testing.assert_array_equal(tenant.call(tenant.held, x, 2.0), np.full((2, 3), 6, np.float32))
         assert "901" in tenant.held.replay.note
         tenant.close()
-        quiet = Tenant(inside.gpu, lambda gpu: Step(gpu, inside, scale, wanted=False))
-        assert "cannot be recorded" in quiet.held.replay.note
-        quiet.close()
+
+
+@pytest.mark.compiler
+def test_around_an_engine_that_cannot_be_recorded_there_are_two_graphs(
+    cuda_machine: FakeCuda, tmp_path: Path, scale: Path
+) -> None:
+    def opened() -> ResidentEngine:
+        engine = ResidentEngine(cuda_machine, net(tmp_path / "net.onnx"))
+        engine.inside.held.recordable = False
+        return engine
+
+    check_step(opened, scale)
+    assert cuda_machine.steps.count("instantiate") == 2 * 3
+    assert cuda_machine.steps.count("graph launch") == 2 * (3 + 2 + 2)
 
 
 @pytest.mark.compiler
@@ -277,85 +295,76 @@ def test_a_plan_whose_outputs_the_data_sizes_is_refused(machine: FakeCuda, tmp_p
         assert choose_ops("auto", engine)[0] == "host"
 
 
-class Value:
-    """An OrtValue on the double's memory."""
+class OrtDouble:
+    """The CUDA provider's part of ONNX Runtime on the double's memory; the arithmetic is the real one's."""
 
-    def __init__(self, room: Room, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.array = room.array(shape, dtype)
-        self.room = room
+    def __init__(self, fake: FakeCuda, path: Path, gpu: GpuThread) -> None:
+        self.real = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self.get_inputs, self.get_outputs = self.real.get_inputs, self.real.get_outputs
+        self.fake, self.gpu = fake, gpu
+        self.bound: list[str] = []
+        self.graphs: list[str] = []
+        self.own: list[Room] = []  # its allocator
 
-    def data_ptr(self) -> int:
-        return self.array.address
+    def io_binding(self) -> Any:
+        return OrtBinding(self)
 
-    def shape(self) -> list[int]:
-        return list(self.array.shape)
+    def run_with_iobinding(self, binding: Any, options: Any) -> None:
+        self.graphs.append(options.get_run_config_entry("gpu_graph_id"))
+        assert options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
+        x = binding.arrays["x"]
+        if binding.arrays["y"] is None:
+            self.own.append(Room())
+            binding.arrays["y"] = self.own[-1].array(x.shape, x.dtype)
+        y = binding.arrays["y"]
 
-    def data_type(self) -> str:
-        return {"float32": "tensor(float)"}[self.array.dtype.name]
+        def run() -> None:
+            seen = self.fake.view(x.address, x.nbytes).view(x.dtype).reshape(x.shape)
+            self.fake.view(y.address, y.nbytes)[...] = (
+                self.real.run(None, {"x": seen})[0].ravel().view(np.uint8)
+            )
 
-    def __del__(self) -> None:
-        self.room.free()
+        self.gpu.stream.add(run)
 
 
-def test_onnx_runtime_is_bound_once_to_the_threads_stream(
-    cuda_machine: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The real session's tensors, with the CUDA provider's part played by the double."""
-    real = onnxruntime.InferenceSession(net(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
-    asked: dict[str, str] = {}
-    bound: list[str] = []
+class OrtBinding:
+    def __init__(self, session: OrtDouble) -> None:
+        self.session = session
+        self.arrays: dict[str, DeviceArray | None] = {}
 
-    class Binding:
-        def __init__(self) -> None:
-            self.inputs: dict[str, Value] = {}
-            self.outputs: dict[str, Value | None] = {}
+    def bind_input(self, name: str, device: str, number: int, dtype: Any, shape: Any, address: int) -> None:
+        self.bind_output(name, device, number, dtype, shape, address)
 
-        def bind_ortvalue_input(self, name: str, value: Value) -> None:
-            bound.append(f"input {name}")
-            self.inputs[name] = value
+    def bind_output(self, name: str, device: str, number: int = 0, dtype: Any = None, *place: Any) -> None:
+        assert (device, number) == ("cuda", 0)
+        self.session.bound.append(f"{name}{'' if place else ' anywhere'}")
+        self.arrays[name] = DeviceArray(place[1], tuple(place[0]), np.dtype(dtype)) if place else None
 
-        def bind_output(self, name: str, device: str) -> None:
-            assert device == "cuda"
-            self.outputs[name] = None
+    def get_outputs(self) -> list[Any]:
+        class Value:
+            data_ptr = staticmethod(lambda: self.arrays["y"].address)  # type: ignore[union-attr]
+            shape = staticmethod(lambda: list(self.arrays["y"].shape))  # type: ignore[union-attr]
+            data_type = staticmethod(lambda: "tensor(float)")
 
-        def bind_ortvalue_output(self, name: str, value: Value) -> None:
-            bound.append(f"output {name}")
-            self.outputs[name] = value
+        return [Value]
 
-        def get_outputs(self) -> list[Value | None]:
-            return list(self.outputs.values())
 
-    class Session:
-        get_inputs, get_outputs = real.get_inputs, real.get_outputs
-        io_binding = Binding
-
-        def run_with_iobinding(self, binding: Binding, options: Any) -> None:
-            x = binding.inputs["x"].array
-            if binding.outputs["y"] is None:
-                binding.outputs["y"] = Value(Room(), x.shape, x.dtype)
-            y = binding.outputs["y"].array
-
-            def run() -> None:
-                seen = cuda_machine.view(x.address, x.nbytes).view(x.dtype).reshape(x.shape)
-                found = real.run(None, {"x": seen})[0]
-                cuda_machine.view(y.address, y.nbytes)[...] = found.ravel().view(np.uint8)
-
-            inside.gpu.stream.add(run)
-
-    def make(options: dict[str, str]) -> Session:
-        asked.update(options)
-        return Session()
-
-    monkeypatch.setattr(
-        onnxruntime.OrtValue,
-        "ortvalue_from_shape_and_type",
-        staticmethod(lambda shape, dtype, device, number: Value(Room(), tuple(shape), np.dtype(dtype))),
-    )
+def test_onnx_runtime_is_bound_to_memory_that_stays(cuda_machine: FakeCuda, tmp_path: Path) -> None:
+    path, asked = net(tmp_path / "net.onnx"), []
     gpu = acquire()
+
+    def make(options: dict[str, str]) -> OrtDouble:
+        asked.append(options)
+        return OrtDouble(cuda_machine, path, gpu)
+
     tenant = Tenant(gpu, lambda gpu: OrtCuda(gpu, make))
     gpu.release()
     inside = tenant.held
+    session: OrtDouble = inside.session
     assert isinstance(inside, Resident)
+    assert not inside.recordable
+    handle = str(tenant.call(lambda: inside.gpu.stream.handle))
+    assert asked == [{"user_compute_stream": handle, "enable_cuda_graph": "1"}]
 
     def work(x: np.ndarray) -> np.ndarray:
         place = inside.place({"x": x.shape})["x"]
@@ -364,14 +373,50 @@ def test_onnx_runtime_is_bound_once_to_the_threads_stream(
         inside.gpu.stream.synchronize()
         return cuda_machine.view(y.address, y.nbytes).view(np.float32).reshape(y.shape).copy()
 
-    for shape in ((2, 3), (2, 3), (2, 3), (5, 3), (5, 3)):
-        x = np.random.default_rng().normal(size=shape).astype(np.float32)
+    def call(rows: int) -> int:
+        x = np.random.default_rng().normal(size=(rows, 3)).astype(np.float32)
         np.testing.assert_array_equal(tenant.call(work, x), x + 1)
-    assert bound == ["input x", "output y"] * 2
-    assert inside.version == 2
-    assert asked == {"user_compute_stream": str(tenant.call(lambda: inside.gpu.stream.handle))}
+        return inside.version
+
+    assert [call(2) for _ in range(3)] == [1, 1, 1]
+    assert session.bound == ["x", "y anywhere", "y"]  # from the second run on the output stays too
+    assert [call(1) for _ in range(2)] == [2, 2]
+    assert call(2) == 1  # known shapes are not bound again
+    assert len(session.bound) == 6
+    assert call(5) == 3  # more than there was room for: what was bound before is stale
+    assert [call(1), call(2), call(5), call(5)] == [4, 5, 3, 3]
+    assert call(2) == 6  # the output moved, with the second run of 5
+    assert session.graphs == ["1"] * 3 + ["2"] * 2 + ["1", "3", "4", "5", "3", "3", "6"]
     with pytest.raises(InputError, match="inputs are x, not z"):
         tenant.call(inside.place, {"z": (2, 3)})
+    for room in session.own:
+        tenant.call(room.free)
+    tenant.close()
+
+
+def test_onnx_runtime_without_graphs(cuda_machine: FakeCuda, tmp_path: Path) -> None:
+    path, asked = net(tmp_path / "net.onnx"), []
+    gpu = acquire()
+
+    def make(options: dict[str, str]) -> OrtDouble:
+        asked.append(sorted(options))
+        if "enable_cuda_graph" in options:
+            raise InputError("not all nodes are on CUDA")
+        return OrtDouble(cuda_machine, path, gpu)
+
+    tenant = Tenant(gpu, lambda gpu: OrtCuda(gpu, make))
+    gpu.release()
+    assert asked == [["enable_cuda_graph", "user_compute_stream"], ["user_compute_stream"]]
+    session = tenant.held.session
+    with pytest.raises(EdgekitError, match="does not know the shapes"):
+        tenant.call(tenant.held.enqueue)
+    tenant.call(tenant.held.place, {"x": (2, 3)})
+    for _ in range(3):
+        tenant.call(tenant.held.enqueue)
+    assert session.graphs == ["-1"] * 3
+    tenant.call(tenant.held.gpu.stream.synchronize)
+    for room in session.own:
+        tenant.call(room.free)
     tenant.close()
 
 
