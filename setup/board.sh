@@ -116,7 +116,7 @@ cuda_package() {
 
 # pycuda runs TensorRT's plans, and is compiled against the board's CUDA. Without it models run on ONNX Runtime.
 install_pycuda() {
-  local root
+  local root header
   if ! root=$(cuda_root); then
     warn "no nvcc in /usr/local/cuda/bin, so pycuda cannot be compiled: no TensorRT plan can run, models run on ONNX" \
       "Runtime. Cure: sudo apt update && sudo apt install $(cuda_package) (or nvidia-jetpack, which brings it and" \
@@ -124,6 +124,13 @@ install_pycuda() {
     return 1
   fi
   stamp_matches pycuda "$root" && return 0
+  for header in cuda.h curand.h; do
+    if [ ! -e "$root/include/$header" ]; then
+      warn "$root is only a part of the CUDA toolkit, without $header: pycuda cannot be compiled, models run on ONNX" \
+        "Runtime. Cure: sudo apt update && sudo apt install $(cuda_package), then run this again."
+      return 1
+    fi
+  done
   say "Compiling pycuda against $root (some minutes)"
   PATH=$root/bin:$PATH CUDA_ROOT=$root pip_install "$@" 'pycuda>=2024.1' || {
     warn "pycuda is not installed; the rest goes on, and models run on ONNX Runtime. It needs nvcc, a C++ compiler and" \

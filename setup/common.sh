@@ -176,9 +176,12 @@ import sys
 try:
     import tomllib
 except ImportError:  # Python 3.10
-    import tomli as tomllib
+    from pip._vendor import tomli as tomllib
 with open(sys.argv[1], "rb") as file:
-    print(*tomllib.load(file)["project"]["optional-dependencies"][sys.argv[2]], sep="\n")
+    extras = tomllib.load(file)["project"]["optional-dependencies"]
+if sys.argv[2] not in extras:
+    sys.exit(f"edgekit: pyproject.toml has no extra \"{sys.argv[2]}\". It has: {', '.join(extras)}")
+print(*extras[sys.argv[2]], sep="\n")
 PY
 }
 
@@ -189,7 +192,7 @@ install_extra() {
   say "Installing the packages of [$1]"
   held=$(constraints)
   if [ -n "$held" ]; then options=(-c "$held"); fi
-  [ -n "$DRY_RUN" ] || extra_requirements "$1" >"$list"
+  [ -n "$DRY_RUN" ] || extra_requirements "$1" >"$list" || return 1
   pip_install ${options[@]+"${options[@]}"} -r "$list" || return 1
   write_stamp "$1"
 }

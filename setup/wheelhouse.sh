@@ -78,7 +78,7 @@ asked() {
   # shellcheck disable=SC2086  # a list
   printf '%s\n' $BUILDERS
   for extra in ${EXTRAS[@]+"${EXTRAS[@]}"}; do
-    extra_requirements "$extra" || die "pyproject.toml has no extra \"$extra\"."
+    extra_requirements "$extra" || exit 1
   done
 }
 
@@ -86,7 +86,9 @@ asked() {
 choose() {
   local package options=(--only-binary :all:)
   for package in $SOURCES; do options+=(--no-binary "$package"); done
-  if [ -n "${PIP_INDEX_URL:-}" ]; then export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}; fi # uv reads no PIP_…
+  # uv reads none of pip's settings
+  if [ -n "${PIP_INDEX_URL:-}" ]; then export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}; fi
+  if [ -n "${PIP_NO_INDEX:-}" ]; then options+=(--no-index --find-links "${PIP_FIND_LINKS:?}"); fi
   "$PY" -m uv pip compile --quiet --no-config --no-header --no-annotate --python-platform "aarch64-manylinux_2_$GLIBC" \
     --python-version "$PYTHON" -c "$SETUP_DIR/constraints-jetpack$JETPACK.txt" "${options[@]}" \
     ${UPGRADE[@]+"${UPGRADE[@]}"} -o "$OUT/packages.txt" "$1" >"$OUT/.log" 2>&1 || {
@@ -125,15 +127,19 @@ download() {
 
 # The kit as it is in the last commit, or, where this is no git checkout, as it is here.
 pack_kit() {
-  if git -C "$ROOT" rev-parse --verify -q HEAD >/dev/null 2>&1; then
-    if [ -n "$(git -C "$ROOT" status --porcelain --untracked-files=no)" ]; then
-      warn "the checkout has changes that are not committed; the folder gets the last commit, without them."
-    fi
-    git -C "$ROOT" archive --prefix=edgekit/ -o "$OUT/edgekit.tar.gz" HEAD
-  else
-    tar -C "$ROOT" --exclude './.venv*' --exclude ./out --exclude ./runs --exclude ./engines/built \
-      --exclude ./engines/downloads --exclude __pycache__ -czf "$OUT/edgekit.tar.gz" .
+  KIT=edgekit COMMIT=none
+  if [ -e "$ROOT/.git" ]; then COMMIT=$(git -C "$ROOT" rev-parse --verify -q HEAD) || COMMIT=none; fi
+  if [ "$COMMIT" = none ]; then
+    KIT=${ROOT##*/}
+    tar -C "$ROOT/.." --exclude '*/.venv*' --exclude '*/out' --exclude '*/runs' --exclude '*/engines/built' \
+      --exclude '*/engines/downloads' --exclude __pycache__ -czf "$OUT/edgekit.tar.gz" "$KIT"
+    return 0
   fi
+  if [ -n "$(git -C "$ROOT" status --porcelain --untracked-files=no)" ]; then
+    warn "the checkout has changes that are not committed; the folder gets the last commit, without them."
+  fi
+  [ -f "$OUT/edgekit.tar.gz" ] && [ "$("$PY" "$SETUP_DIR/wheelhouse.py" value "$OUT" kit)" = "$COMMIT" ] && return 0
+  git -C "$ROOT" archive --format=tar.gz -1 --prefix=edgekit/ -o "$OUT/edgekit.tar.gz" HEAD
 }
 
 copy_models() {
@@ -161,7 +167,7 @@ fetch
 pack_kit
 copy_models
 "$PY" "$SETUP_DIR/wheelhouse.py" write "$OUT" "jetpack=$JETPACK" "python=$PYTHON" "extras=${EXTRAS[*]:-none}" \
-  "inputs=$inputs"
+  "kit=$COMMIT" "inputs=$inputs"
 say "On each board, with this folder at hand (a USB disk will do):"
-say "  tar -xzf wheelhouse-jetpack$JETPACK/edgekit.tar.gz && cd edgekit"
-say "  ./setup/jetson.sh --offline ../wheelhouse-jetpack$JETPACK"
+say "  tar -xzf ${OUT##*/}/edgekit.tar.gz && cd $(quoted "$KIT")"
+say "  ./setup/jetson.sh --offline ../${OUT##*/}"

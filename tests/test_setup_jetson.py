@@ -159,6 +159,8 @@ def board(tmp_path: Path, tools: Path) -> Board:
     write(made.root, "usr/include/Python.h")
     write(made.root, "usr/local/cuda/bin/nvcc", "#!/bin/sh\n").chmod(0o755)
     write(made.root, "etc/fstab", "/dev/root / ext4 defaults 0 1\n")
+    write(made.root, "usr/local/cuda/include/cuda.h")
+    write(made.root, "usr/local/cuda/include/curand.h")
     python = PYTHON.format(
         site=made.site,
         calls=tmp_path / "calls",
@@ -480,6 +482,14 @@ def test_pycuda_waits_for_nvcc_and_is_compiled_once_it_is_there(board: Board) ->
     assert done.returncode == 0
     assert "pycuda is not installed; the rest goes on" in done.stdout
     assert not (board.venv / ".edgekit-pycuda").exists()
+
+
+def test_half_a_cuda_toolkit_is_told_before_minutes_of_compiling(board: Board) -> None:
+    (board.root / "usr/local/cuda/include/curand.h").unlink()
+    done = board.run("--yes", "--no-jtop", "--swap", "0")
+    assert done.returncode == 0, done.stdout
+    assert "without curand.h" in done.stdout
+    assert not [call for call in board.calls if "pycuda>=" in call]
 
 
 def test_cuda_in_a_folder_with_its_version(board: Board) -> None:
