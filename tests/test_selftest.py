@@ -89,7 +89,7 @@ def test_whatever_a_step_does_is_one_line_and_the_rest_goes_on(bad: Path) -> Non
     chosen = [
         *[step(name) for name in ("ends", "segfault", "raises", "wrong", "unequal", "lacks")],
         *[step(name) for name in ("eats", "killed", "victim", "later")],
-        step("hangs", 1.5, pid=str(pid)),
+        step("hangs", 6.0, pid=str(pid)),
         Step("nowhere", "bad_steps:nowhere"),
         step("leaves"),
         step("good", number=7),
@@ -111,7 +111,7 @@ def test_whatever_a_step_does_is_one_line_and_the_rest_goes_on(bad: Path) -> Non
     assert words["killed"].startswith("killed by SIGKILL, as the kernel does when memory runs out")
     assert words["victim"].strip() == "1000", "the kernel is to end the step, not the self-test"
     assert words["later"].startswith("done, but then the worker ended with code 3")
-    assert words["hangs"] == "not done after 1.5 s, and ended; its last words: waiting for the driver"
+    assert words["hangs"] == "not done after 6 s, and ended; its last words: waiting for the driver"
     assert "nowhere" in words["nowhere"]
     assert words["good"] == "it is 7"
     states = {name: line["state"] for name, line in found.items()}
@@ -123,7 +123,7 @@ def test_whatever_a_step_does_is_one_line_and_the_rest_goes_on(bad: Path) -> Non
         "good": "passed",
     }
     assert found["good"]["figures"] == {"number": 7}
-    assert all(line["seconds"] < 20 for line in found.values())
+    assert all(line["seconds"] < 60 for line in found.values())
     assert all(gone(int(number)) for number in pid.read_text().split()), "the step and its children are ended"
     assert not Path(words["leaves"]).exists()
     text = "".join(said)
