@@ -40,7 +40,7 @@ import torch  # noqa: E402
 from gpu_board import Board, Case, Work  # noqa: E402
 from gpu_cases_in import clips, letterboxes, people_crops  # noqa: E402
 from gpu_cases_out import heat_maps, limb_maps, rois, yolo_boxes  # noqa: E402
-from gpu_clock import Clock, DryClock  # noqa: E402
+from gpu_clock import Clock, DryClock, said  # noqa: E402
 
 from edgekit import ops  # noqa: E402
 from edgekit.engine import cuda  # noqa: E402
@@ -132,12 +132,6 @@ class Bench:
             return {"failed": said(error)}
 
 
-def said(error: Exception) -> str:
-    """An error in one line."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:200]
-
-
 def table(rows: list[Row]) -> str:
     """Markdown, and under it why something was not measured."""
     heads = ["step", "on", "MB", "floor", "ours: launches", "graph", "cold", "graph ÷ floor"]
@@ -155,8 +149,9 @@ def table(rows: list[Row]) -> str:
         cells.append(f"{best / row['floor_us']:.1f}{' L2' if row['in_l2'] else ''}" if best else "–")
         for name in ("torch", "compile"):
             cells += times(row[name])
-            if "failed" in row[name]:
-                notes.append(f"{row['op']}, {row['on']}: {name}: {row[name]['failed']}")
+        for name in ("ours", "torch", "compile"):
+            if why := row[name].get("failed") or row[name].get("note"):
+                notes.append(f"{row['op']}, {row['on']}: {name}: {why}")
         cells.append(row["torch"].get("agrees", "–"))
         lines.append("| " + " | ".join(cells) + " |")
     counted = {row["op"]: row["counted"] for row in rows if "counted" in row}

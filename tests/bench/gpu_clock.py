@@ -50,24 +50,27 @@ class Clock:
         for _ in range(3):
             work()
         self.board.sync()
-        about = self._between(work, 3)
-        found: dict[str, Any] = {"launches": self._median(work, rounds(about))}
+        found: dict[str, Any] = {"launches": self._paced(work)}
         if record is None:
             return found | {"cold": self._cold(work)}
-        times = max(1, min(20, int(200 / found["launches"])))
-        for name, count in (("graph", times), ("cold", 1)):
-            start, free = record(work, count)
-            try:
-                start()
-                self.board.sync()
-                if name == "cold":
-                    found["cold"] = self._cold(start)
-                else:
-                    found["graph"] = self._median(start, rounds(self._between(start, 3))) / count
-            finally:
-                self.board.sync()
-                free()
+        times = max(1, min(20, int(2000 / found["launches"])))
+        try:
+            found["graph"] = self._recorded(record, work, times, self._paced) / times
+            found["cold"] = self._recorded(record, work, 1, self._cold)
+        except Exception as error:
+            found["note"] = f"not recorded: {said(error)}"
         return found
+
+    def _recorded(self, record: Record, work: Work, times: int, clock: Callable[[Work], float]) -> float:
+        """Microseconds by `clock` of work done so many times in one graph."""
+        start, free = record(work, times)
+        try:
+            start()
+            self.board.sync()
+            return clock(start)
+        finally:
+            self.board.sync()
+            free()
 
     def record(self, work: Work, times: int) -> Recorded:
         """Kernels of ours, as the kit itself records them."""
@@ -90,6 +93,10 @@ class Clock:
         ended.record()
         ended.synchronize()
         return float(begun.elapsed_time(ended)) * 1e3 / count
+
+    def _paced(self, work: Work) -> float:
+        """The median of batches of about `BATCH_US`."""
+        return self._median(work, rounds(self._between(work, 3)))
 
     def _median(self, work: Work, count: int) -> float:
         return float(median(self._between(work, count) for _ in range(TURNS)))
@@ -144,3 +151,9 @@ def repeated(work: Work, times: int) -> None:
 def rounds(microseconds: float) -> int:
     """How many fill `BATCH_US`."""
     return max(2, min(300, int(BATCH_US / max(microseconds, 1e-3))))
+
+
+def said(error: Exception) -> str:
+    """An error in one line."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"[:200]
