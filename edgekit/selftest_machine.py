@@ -37,7 +37,7 @@ def _temperatures(case: Case) -> dict[str, float]:
     return {name: round(degrees, 1) for name, degrees in (sample.temps_c if sample else {}).items()}
 
 
-def _read(name: str, case: Case, most: int = 10) -> Any:
+def _read(name: str, case: Case) -> Any:
     """A sample of one meter, or None where it is not here."""
     from edgekit.telemetry.choose import open_probe
 

@@ -43,6 +43,7 @@ def test_the_wheel_holds_what_the_kit_needs_and_nothing_that_was_made_here(wheel
         "edgekit/_engines/edgekit-action-confusion.png",
         "edgekit/data/ava80.txt",
         "edgekit/data/kinetics400.txt",
+        "edgekit/data/verified.toml",
         "edgekit/samples/people.mp4",
         "edgekit/samples/people.jpg",
         "edgekit/cli.py",
