@@ -22,12 +22,12 @@ __device__ int4 between(int index, double scale, int size, bool across) {
     return pair;
 }
 
-// picture: uint8 [height, width, 3], `pitch` bytes a row. It fills [content_height, content_width] of out
-// [3, out_height, out_width] from (top, left). tables [3, 256]: what a byte becomes in each plane of out.
+// picture: uint8 [height, width, 3], `pitch` bytes a row, the next one `apart` bytes on; blockIdx.z says which.
+// Each fills [content_height, content_width] of its out [3, out_height, out_width] from (top, left). tables [3, 256]: what a byte becomes in each plane of out.
 // reversed: the first plane has the picture's last channel. pad: grey of the border; below 0: it stays.
 template <class T>
-__device__ void fill(const unsigned char *picture, long long pitch, int height, int width, double scale_y,
-                     double scale_x, int top, int left, int content_height, int content_width, T *out,
+__device__ void fill(const unsigned char *picture, long long apart, long long pitch, int height, int width,
+                     double scale_y, double scale_x, int top, int left, int content_height, int content_width, T *out,
                      int out_height, int out_width, const T *tables, int reversed, int pad) {
     __shared__ int4 columns[COLUMNS], rows[ROWS];
     __shared__ T values[3 * 256];
@@ -42,6 +42,8 @@ __device__ void fill(const unsigned char *picture, long long pitch, int height, 
     bool inside = x >= left && x < left + content_width;
     int4 column = columns[thread % COLUMNS];
     long long plane = (long long)out_height * out_width;
+    picture += blockIdx.z * apart;
+    out += 3 * blockIdx.z * plane;
     for (int r = thread / COLUMNS; r < ROWS && y0 + r < out_height; r += THREADS / COLUMNS) {
         int y = y0 + r;
         T *to = out + (long long)y * out_width + x;
@@ -62,27 +64,27 @@ __device__ void fill(const unsigned char *picture, long long pitch, int height, 
     }
 }
 
-extern "C" __global__ void fill_f32(const unsigned char *picture, long long pitch, int height, int width,
-                                    double scale_y, double scale_x, int top, int left, int content_height,
+extern "C" __global__ void fill_f32(const unsigned char *picture, long long apart, long long pitch,
+                                    int height, int width, double scale_y, double scale_x, int top, int left, int content_height,
                                     int content_width, float *out, int out_height, int out_width,
                                     const float *tables, int reversed, int pad) {
-    fill(picture, pitch, height, width, scale_y, scale_x, top, left, content_height, content_width, out,
+    fill(picture, apart, pitch, height, width, scale_y, scale_x, top, left, content_height, content_width, out,
          out_height, out_width, tables, reversed, pad);
 }
 
 // float16 as its bits: they are only looked up.
-extern "C" __global__ void fill_f16(const unsigned char *picture, long long pitch, int height, int width,
-                                    double scale_y, double scale_x, int top, int left, int content_height,
+extern "C" __global__ void fill_f16(const unsigned char *picture, long long apart, long long pitch,
+                                    int height, int width, double scale_y, double scale_x, int top, int left, int content_height,
                                     int content_width, unsigned short *out, int out_height, int out_width,
                                     const unsigned short *tables, int reversed, int pad) {
-    fill(picture, pitch, height, width, scale_y, scale_x, top, left, content_height, content_width, out,
+    fill(picture, apart, pitch, height, width, scale_y, scale_x, top, left, content_height, content_width, out,
          out_height, out_width, tables, reversed, pad);
 }
 
-extern "C" __global__ void fill_u8(const unsigned char *picture, long long pitch, int height, int width,
-                                    double scale_y, double scale_x, int top, int left, int content_height,
+extern "C" __global__ void fill_u8(const unsigned char *picture, long long apart, long long pitch,
+                                    int height, int width, double scale_y, double scale_x, int top, int left, int content_height,
                                     int content_width, unsigned char *out, int out_height, int out_width,
                                     const unsigned char *tables, int reversed, int pad) {
-    fill(picture, pitch, height, width, scale_y, scale_x, top, left, content_height, content_width, out,
+    fill(picture, apart, pitch, height, width, scale_y, scale_x, top, left, content_height, content_width, out,
          out_height, out_width, tables, reversed, pad);
 }

@@ -1,12 +1,14 @@
 """Pictures scaled into a network's input on the GPU: the CUDA twin of `edgekit.ops.letterbox`.
 
-One kernel, one launch a picture: bilinear scaling, the border, the bytes' values (÷ 255, mean and deviation,
-float16: whatever a table says), BGR or RGB planes. It has no state of a picture's size, so it can be recorded
-at once. Equal to OpenCV's resize on x86 to the last bit; elsewhere OpenCV itself may differ by a grey level.
+One kernel, one launch for pictures of one size: bilinear scaling, the border, the bytes' values (÷ 255, mean
+and deviation, float16: whatever a table says), BGR or RGB planes. It has no state of a picture's size, so it
+can be recorded at once. Equal to OpenCV's resize on x86 to the last bit; elsewhere OpenCV itself may differ
+by a grey level.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,34 +63,52 @@ class CudaLetterbox:
         pad: int | None = None,
         pitch: int | None = None,
     ) -> None:
-        """Start scaling a picture into `out[n]`.
+        """Start scaling a picture into `out[n]`; arguments and errors as of `fill_many`."""
+        self.fill_many([picture], to, out, n, pad, pitch)
+
+    def fill_many(
+        self,
+        pictures: Sequence[DeviceArray],
+        to: Transform,
+        out: DeviceArray,
+        n: int = 0,
+        pad: int | None = None,
+        pitch: int | None = None,
+    ) -> None:
+        """Start scaling pictures of one size into `out[n]` and the places after it.
+
+        One launch where they lie equally far apart, else one each.
 
         Args:
-            picture: uint8 [H, W, 3].
-            to: where it goes; `place` gives it. A stretched picture fills the whole canvas.
+            pictures: uint8 [H, W, 3].
+            to: where they go; `place` gives it. A stretched picture fills the whole canvas.
             out: [N, 3, h, w] of the tables' type, h and w those of `to.canvas`.
-            n: which place.
+            n: the first one's place.
             pad: grey of the border, 0 to 255; None: the border stays as it is.
-            pitch: bytes from a row of the picture to the next, 3·W or more; None: 3·W.
+            pitch: bytes from a row of a picture to the next, 3·W or more; None: 3·W.
 
         Raises:
             InputError: the arrays do not fit each other.
         """
         height, width = to.source
-        if picture.dtype != np.uint8 or picture.shape != (height, width, 3):
-            raise InputError(f"{picture.dtype} {list(picture.shape)} is no picture of {width}×{height}.")
+        for picture in pictures:
+            if picture.dtype != np.uint8 or picture.shape != (height, width, 3):
+                raise InputError(f"{picture.dtype} {list(picture.shape)} is no picture of {width}×{height}.")
         if out.shape[2:] != to.canvas:
             raise InputError(f"a picture for {to.canvas} does not fit a tensor of {list(out.shape)}.")
-        scale = 1.0 / (to.content[0] / height), 1.0 / (to.content[1] / width)
         step = 3 * width if pitch is None else pitch
         if step < 3 * width:
             raise InputError(f"pitch={step} is less than a row of {width} pixels, {3 * width} bytes.")
-        where = (to.top, to.left, *to.content)
-        self._start(picture.address, step, to.source, scale, where, out, n, pad)
+        apart = np.diff([picture.address for picture in pictures]).tolist()
+        whole = len(set(apart)) <= 1
+        size = max(len(pictures), 1) if whole else 1
+        for first in range(0, len(pictures), size):
+            distance = apart[0] if whole and apart else 0
+            self._start(pictures[first].address, size, distance, step, to, out, n + first, pad)
 
     def blank(self, out: DeviceArray, n: int, pad: int) -> None:
         """Start filling `out[n]`, a place without a picture, with the grey `pad`."""
-        self._start(0, 0, (0, 0), (0.0, 0.0), (0, 0, 0, 0), out, n, pad)
+        self._start(0, 1, 0, 0, Transform((1, 1), (0, 0), (0, 0), 0, 0, 1.0, 1.0), out, n, pad)
 
     def free(self) -> None:
         self._buffer.free()
@@ -96,30 +116,33 @@ class CudaLetterbox:
 
     def _start(
         self,
-        picture: int,
+        address: int,
+        count: int,
+        apart: int,
         pitch: int,
-        source: tuple[int, int],
-        scale: tuple[float, float],
-        where: tuple[int, int, int, int],
+        to: Transform,
         out: DeviceArray,
         n: int,
         pad: int | None,
     ) -> None:
-        if out.dtype != self._dtype or len(out.shape) != 4 or out.shape[1] != 3 or not 0 <= n < out.shape[0]:
-            raise InputError(
-                f"place {n} of {out.dtype} {list(out.shape)} cannot be filled; tables are of {self._dtype}."
-            )
+        if out.dtype != self._dtype or len(out.shape) != 4 or out.shape[1] != 3:
+            raise InputError(f"{out.dtype} {list(out.shape)} is no tensor for tables of {self._dtype}.")
+        if not 0 <= n <= out.shape[0] - count:
+            raise InputError(f"place {n + count - 1} is not in a tensor of {list(out.shape)}.")
         height, width = out.shape[2:]
+        # as OpenCV makes it of the sizes: 1 / (to / from) is not always from / to
+        scale = [1.0 / (b / a) if b else 0.0 for a, b in zip(to.source, to.content, strict=True)]
         self._kernels(
             self._kernel,
-            (-(-width // COLUMNS), -(-height // ROWS)),
+            (-(-width // COLUMNS), -(-height // ROWS), count),
             THREADS,
             self._gpu.stream,
-            picture,
+            address,
+            np.int64(apart),
             np.int64(pitch),
-            *map(np.int32, source),
+            *map(np.int32, to.source),
             *map(np.float64, scale),
-            *map(np.int32, where),
+            *map(np.int32, (to.top, to.left, *to.content)),
             out.row(n),
             np.int32(height),
             np.int32(width),

@@ -17,7 +17,7 @@ from edgekit.ops import letterbox_cuda
 from edgekit.ops.letterbox import PAD, Letterboxer, Transform, byte_table, place
 from edgekit.ops.letterbox_cuda import STYLES, CudaLetterbox
 
-SIZES = [(1, 1), (1, 90), (70, 1), (2, 3), (61, 83), (64, 96), (128, 192), (131, 65)]
+SIZES = [(1, 1), (5, 2999), (1, 90), (70, 1), (2, 3), (61, 83), (64, 96), (128, 192), (131, 65)]
 INPUT = (64, 96)
 
 
@@ -143,6 +143,40 @@ def test_stretched_bytes_and_borders_on_a_gpu(real_gpu: None, random: np.random.
     check_others(random)
 
 
+def check_many(random: np.random.Generator) -> None:
+    """Pictures of one size side by side, with a gap, backwards, and anyhow."""
+
+    def work(bench: Bench) -> None:
+        pictures = random.integers(0, 256, (6, 21, 35, 3), np.uint8)
+        there = bench.up(pictures)
+        boxer = CudaLetterbox(bench.thread, three(byte_table(False, np.dtype(np.float32))))
+        for order in ([0, 1, 2, 3, 4, 5], [1, 3, 5], [4, 3, 2], [0, 1, 4, 2], [2], []):
+            out = bench.room((7, 3, 32, 32), np.float32)
+            before = bench.down(out)
+            boxer.fill_many([there.row(i) for i in order], place((21, 35), (32, 32)), out, 1, 114)
+            found, last = bench.down(out), 1 + len(order)
+            if order:
+                wanted, _ = Letterboxer((32, 32), unit=False)(list(pictures[order]))
+                np.testing.assert_array_equal(found[1:last], wanted)
+            np.testing.assert_array_equal(found[[0, *range(last, 7)]], before[[0, *range(last, 7)]])
+        with pytest.raises(InputError, match="place 7 is not in a tensor"):
+            boxer.fill_many([there.row(i) for i in range(6)], place((21, 35), (32, 32)), out, 2)
+        boxer.free()
+
+    with Bench() as bench:
+        bench(work)
+
+
+@pytest.mark.compiler
+def test_many_at_once(cuda_machine: FakeCuda, random: np.random.Generator) -> None:
+    check_many(random)
+
+
+@pytest.mark.gpu
+def test_many_at_once_on_a_gpu(real_gpu: None, random: np.random.Generator) -> None:
+    check_many(random)
+
+
 @pytest.mark.compiler
 def test_what_does_not_fit_is_refused(cuda_machine: FakeCuda) -> None:
     def work(bench: Bench) -> None:
@@ -150,10 +184,10 @@ def test_what_does_not_fit_is_refused(cuda_machine: FakeCuda) -> None:
         picture, to = bench.up(np.zeros((4, 6, 3), np.uint8)), place((4, 6), (8, 8))
         room = bench.room((2, 3, 8, 8), np.float32)
         for changes, message in (
-            ({"n": 2}, "place 2 of float32"),
+            ({"n": 2}, "place 2 is not in a tensor"),
             ({"to": place((6, 4), (8, 8))}, "no picture of 4×6"),
             ({"pitch": 17}, "pitch=17 is less than a row of 6"),
-            ({"out": bench.room((2, 3, 8, 8), np.float16)}, "tables are of float32"),
+            ({"out": bench.room((2, 3, 8, 8), np.float16)}, "no tensor for tables of float32"),
             ({"out": bench.room((2, 3, 8, 9), np.float32)}, "does not fit a tensor"),
         ):
             with pytest.raises(InputError, match=message):
