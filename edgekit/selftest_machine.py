@@ -114,13 +114,16 @@ def meter(case: Case, name: str) -> Found:
 
 def throttling(case: Case) -> Found:
     """The counters and alerts by which throttling is told can be read."""
+    from edgekit.report.clean import throttling_unknown
+    from edgekit.telemetry.log import Log
+
     reasons = []
     for name in ("sysfs", "nvml"):
         sample = _read(name, case)
         if sample is None:
             reasons.append(f"no {name}")
-        elif "oc_events" in sample.missing and not sample.throttle:
-            reasons.append(f"{name}: {sample.missing['oc_events']}")
+        elif why := throttling_unknown(Log.of([sample], 0.5)):
+            reasons.append(f"{name}: {why}")
         else:
             counts = ", ".join(f"{key} {count}" for key, count in sample.oc_events.items())
             now = ", ".join(sample.throttle) or "none now"

@@ -90,6 +90,26 @@ def test_power_mode_throttling_and_what_is_left(board: tuple[Case, BoardTree]) -
         selftest_machine.power_mode(case)
 
 
+def test_throttling_by_nvml_whose_reasons_are_readable_and_none_holds(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgekit.telemetry.sample import Sample, boot_clock, wall_iso
+
+    def read(missing: dict[str, str], **more: Any) -> Any:
+        sample = Sample(
+            boot_clock(), wall_iso(), "nvml", missing={"oc_events": "not a Jetson", **missing}, **more
+        )
+        return lambda name, case: sample if name == "nvml" else None
+
+    monkeypatch.setattr(selftest_machine, "_read", read({}))
+    assert selftest_machine.throttling(case)[0] == "by nvml: none now"
+    monkeypatch.setattr(selftest_machine, "_read", read({}, throttle=("power cap",)))
+    assert selftest_machine.throttling(case)[1]["now"] == ["power cap"]
+    monkeypatch.setattr(selftest_machine, "_read", read({"throttle": "NVML: not supported"}))
+    with pytest.raises(MissingError, match="nvml: NVML: not supported"):
+        selftest_machine.throttling(case)
+
+
 def test_the_doctor_here_and_on_a_board_of_another_python(case: Case, board: tuple[Case, BoardTree]) -> None:
     words, figures = selftest_machine.doctor(case)
     assert words.endswith(" 0 bad")
