@@ -1,4 +1,4 @@
-"""setup/wheelhouse.sh: a folder that is complete for another machine, and is filled anew only where it must be.
+"""setup/wheelhouse.sh: a folder complete for another machine, filled anew only where it must be.
 
 Most tests take packages from a folder of tiny made ones; one takes the real ones from the registry.
 """
