@@ -349,7 +349,10 @@ def _driver(cuda: FakeCuda) -> types.ModuleType:
         cuda.must("upload")
         assert src.flags.c_contiguous
         cuda.view(dest, src.nbytes)
-        stream.add(lambda: np.copyto(cuda.view(dest, src.nbytes), src))
+        read = src.reshape(-1).view(np.uint8)
+        if not any(start <= src.ctypes.data < start + size for start, (_, size) in cuda.live.items()):
+            read = read.copy()  # pageable memory is read before the call returns
+        stream.add(lambda: np.copyto(cuda.view(dest, src.nbytes), read))
 
     def memcpy_dtoh_async(dest: np.ndarray, src: int, stream: Stream) -> None:
         cuda.must("download")
