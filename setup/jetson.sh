@@ -188,8 +188,9 @@ check_modules() {
     "Cure: the commands above, or go back with: rm -r $(quoted "$VENV") and run this again."
 }
 
-# jetson-stats' service, in a folder of its own that belongs to root: upstream's way with a virtual environment (its
-# scripts/install_jtop_torun_without_sudo.sh). The wheels are made as this user, so root downloads and compiles nothing.
+# jetson-stats' service, in an environment of its own that belongs to root, which sees the system's pylibjetsonpower
+# (Thor): as upstream's scripts/install_jtop_torun_without_sudo.sh does. The wheels are made as this user, so root
+# downloads and compiles nothing.
 install_jtop_service() {
   local version wheels=$VENV/jetson-stats unit=$VENV/jtop.service
   if version=$(jtop_service_version); then
@@ -204,7 +205,7 @@ install_jtop_service() {
   }
   if [ -z "$DRY_RUN" ]; then jtop_unit >"$unit"; fi
   {
-    as_root "$(system_python)" -m venv --clear "$JTOP_HOME" &&
+    as_root "$(system_python)" -m venv --clear --system-site-packages "$JTOP_HOME" &&
       as_root "$JTOP_HOME/bin/python" -m pip install --disable-pip-version-check --no-index --find-links "$wheels" jetson-stats &&
       as_root groupadd -f jtop &&
       as_root ln -sf "$JTOP_HOME/bin/jtop" /usr/local/bin/jtop &&

@@ -193,7 +193,7 @@ def test_everything_that_is_run_and_its_order(board: Board) -> None:
         f"{pip} {held} pycuda>=2024.1 |   {board.root}/usr/local/cuda",
         f"{pip} {held} jetson-stats>=7 |   ",
         f"pip wheel --disable-pip-version-check --no-input -q -w {wheels} jetson-stats |   ",
-        f"sudo {board.root}/usr/bin/python3 -m venv --clear /opt/jetson-stats",
+        f"sudo {board.root}/usr/bin/python3 -m venv --clear --system-site-packages /opt/jetson-stats",
         "sudo /opt/jetson-stats/bin/python -m pip install --disable-pip-version-check --no-index "
         f"--find-links {wheels} jetson-stats",
         "sudo groupadd -f jtop",
