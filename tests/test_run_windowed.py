@@ -7,25 +7,32 @@ import argparse
 import pytest
 
 from edgekit.errors import InputError
+from edgekit.run_cli import _common
 from edgekit.run_windowed import COLD, add_windowed, windowed_settings
 from edgekit.tasks import windowed
 
 
 def asked(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
+    _common(parser)
     add_windowed(parser, stride=2)
     return parser.parse_args(words)
 
 
 def test_what_is_not_asked_for_is_left_to_the_model() -> None:
     kept = {"detector": "edgekit-person", "tracker": "bytetrack", "tracking": {}, "cold": "wait"}
-    assert windowed_settings(asked()) == kept | {"threshold": None, "stride": None, "wait": None}
+    assert windowed_settings(asked()) == kept | {
+        "threshold": None,
+        "stride": None,
+        "wait": None,
+        "ops": "auto",
+    }
     assert windowed.COLD == COLD
 
 
 def test_what_is_asked_for_is_what_the_task_gets() -> None:
     words = "--detector d.onnx --tracker deepsort --appearance a.onnx --threshold .5 --every 3 --cold pad"
-    assert windowed_settings(asked(*words.split(), "--no-wait")) == {
+    assert windowed_settings(asked(*words.split(), "--no-wait", "--ops", "host")) == {
         "detector": "d.onnx",
         "tracker": "deepsort",
         "tracking": {"appearance": "a.onnx"},
@@ -33,6 +40,7 @@ def test_what_is_asked_for_is_what_the_task_gets() -> None:
         "stride": 3,
         "cold": "pad",
         "wait": False,
+        "ops": "host",
     }
 
 

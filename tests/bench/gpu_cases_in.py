@@ -45,11 +45,7 @@ def letterboxes(board: Board, stack: ExitStack) -> Iterator[Case]:
         for batch in (1, 2 if board.small else 8):
             pictures, out = board.bytes(batch, *source, 3), board.zeros(batch, 3, *size, dtype=dtype)
 
-            given, into = [seen(picture) for picture in pictures], seen(out)
-
-            def ours(twin: Any = twin, given: Any = given, into: Any = into) -> None:
-                for n, picture in enumerate(given):
-                    twin.fill(picture, to, into, n, pad=PAD["ultralytics"])
+            given = [seen(picture) for picture in pictures]
 
             def theirs(wrap: Wrap, pictures: Tensor = pictures, dtype: torch.dtype = dtype) -> Work:
                 return partial(wrap(torch_ops.letterbox), pictures, to.content, border, dtype)
@@ -62,7 +58,7 @@ def letterboxes(board: Board, stack: ExitStack) -> Iterator[Case]:
                 f"{source[1]}×{source[0]} → {size[1]}×{size[0]} {kind}, batch {batch}",
                 batch * rows_read(to) * source[1] * 3 + out.nbytes,
                 "rows with a weight, whole, and the tensor",
-                ours,
+                partial(twin.fill_many, given, to, seen(out), pad=PAD["ultralytics"]),
                 theirs,
                 check,
             )
