@@ -155,7 +155,7 @@ def check_shipped(opened: Opened) -> None:
         np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=opened.apart[1])
 
 
-CHECKS = (check_split, check_whole, check_clip, check_shipped)
+CHECKS = (check_split, check_whole, check_clip, pytest.param(check_shipped, marks=pytest.mark.slow))
 
 
 @pytest.mark.compiler
