@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,15 +115,23 @@ class Buffer:
 
     def put(self, array: NDArray, stream: Any) -> DeviceArray:
         """Start an array's way to the GPU. It may be of any strides, and written to once this returns."""
-        found = self.array(array.shape, array.dtype)
-        if self._device is not None and found.nbytes >= STAGED and array.flags.c_contiguous:
-            import pycuda.driver as drv
+        return self.put_many([array], stream)[0]
 
-            drv.memcpy_htod_async(self.address, array, stream)
-        else:
-            np.copyto(self.view(array.shape, array.dtype), array)
-            self.upload(found.nbytes, stream)
-        return found
+    def put_many(self, arrays: Sequence[NDArray], stream: Any) -> list[DeviceArray]:
+        """`put` of one or more arrays of one shape and type, which come to lie one behind the other."""
+        shape, dtype = arrays[0].shape, arrays[0].dtype
+        found = self.array((len(arrays), *shape), dtype)
+        rows = [found.row(n) for n in range(len(arrays))]
+        for n, (array, row) in enumerate(zip(arrays, rows, strict=True)):
+            source = array
+            if self._device is None or row.nbytes < STAGED or not array.flags.c_contiguous:
+                source = self.host[n * row.nbytes :][: row.nbytes]
+                np.copyto(source.view(dtype).reshape(shape), array)
+            if self._device is not None and row.nbytes:
+                import pycuda.driver as drv
+
+                drv.memcpy_htod_async(row.address, source, stream)
+        return rows
 
     def fetch(self, shape: tuple[int, ...], dtype: Any, stream: Any) -> NDArray:
         """Start the copy back: a view that holds it once the stream is synchronized."""

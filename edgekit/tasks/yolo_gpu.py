@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeVar
 
 import numpy as np
@@ -118,11 +119,7 @@ class YoloOnGpu:
                 letterbox(one, to.canvas, style=style)[0] for one, to in zip(images, places, strict=True)
             ]
             fills = [Transform(to.canvas, to.canvas, to.canvas, 0, 0, 1.0, 1.0) for to in places]
-        while len(self._uploads) < len(images):
-            self._uploads.append(self._keep(Buffer(self._gpu)))
-        self.pictures = [
-            buffer.put(image, stream) for buffer, image in zip(self._uploads, images, strict=False)
-        ]
+        self.pictures = self._upload(images)
         key = self._inside.version, into, tuple(fills), tuple(self.pictures), wanted
         self._replay(
             key,
@@ -145,10 +142,23 @@ class YoloOnGpu:
         self._held.append(held)
         return held
 
+    def _upload(self, images: Sequence[NDArray[np.uint8]]) -> list[DeviceArray]:
+        """Pictures of one size lie side by side, so that they are scaled together."""
+        alike = len({image.shape for image in images}) == 1
+        while len(self._uploads) < (1 if alike else len(images)):
+            self._uploads.append(self._keep(Buffer(self._gpu)))
+        if alike:
+            return self._uploads[0].put_many(images, self._gpu.stream)
+        return [
+            buffer.put(image, self._gpu.stream) for buffer, image in zip(self._uploads, images, strict=False)
+        ]
+
     def _before(self, into: DeviceArray, places: Sequence[Transform]) -> None:
         pad = PAD[self._net.head.style]
-        for n, (picture, to) in enumerate(zip(self.pictures, places, strict=True)):
-            self._letterbox.fill(picture, to, into, n, pad)
+        for to, group in groupby(range(len(places)), places.__getitem__):
+            alike = list(group)
+            pictures = self.pictures[alike[0] : alike[-1] + 1]
+            self._letterbox.fill_many(pictures, to, into, alike[0], pad)
         for n in range(len(places), into.shape[0]):
             self._letterbox.blank(into, n, pad)
         self._marks.mark(1, self._gpu.stream)
