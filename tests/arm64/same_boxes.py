@@ -7,8 +7,9 @@ from pathlib import Path
 
 from edgekit.sinks import read_lines
 
-#: Pixels and points of score that two processors' float32 convolutions may differ by.
-PIXELS, SCORE = 0.5, 0.005
+#: Pixels and points of score that two machines may differ by: their video decoders' colours are a grey level apart,
+#: and so are resized pictures of other OpenCV releases (seen: 0.99 px, 0.021).
+PIXELS, SCORE = 2.0, 0.05
 
 
 def main(here: str, there: str) -> int:
