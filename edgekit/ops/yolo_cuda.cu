@@ -239,8 +239,9 @@ extern "C" __global__ void sweep_boxes(int *counts, int most, int first, int chu
     __shared__ u64 dropped[WORDS], among[TILE];
     __shared__ int fresh[TILE], found;
     int picture = blockIdx.y, thread = threadIdx.x, candidates = counts[2 * picture];
-    int size = chunk_size(candidates, most, first, chunk), tiles = (size + TILE - 1) / TILE;
     int total = first ? counts[2 * picture + 1] : 0;
+    int size = total < max_det ? chunk_size(candidates, most, first, chunk) : 0;  // else nobody compared them
+    int tiles = (size + TILE - 1) / TILE;
     kept += (long long)picture * max_det;
     if (over) over += (long long)picture * (chunk / TILE) * chunk;
     for (int w = thread; w < tiles; w += THREADS) {
