@@ -81,6 +81,23 @@ def test_what_ships_finds_the_same(home: Path, people: list[np.ndarray], opener:
             assert task.engine.inputs[0].dtype == np.uint8
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("opener", "name"), [(open_yolo, "edgekit-person"), (open_alphapose, "edgekit-fastpose")]
+)
+def test_what_ships_finds_the_same_on_a_gpu(
+    real_gpu: None, home: Path, people: list[np.ndarray], opener: Any, name: str
+) -> None:
+    """By ONNX Runtime's CUDA in fp32, whose kernels may be chosen anew for each file: near, not equal."""
+    how = {"precision": "fp32", "backend": "onnxruntime-cuda"}
+    with opener(name, **how, ops="host") as plain, opener(name, **how, ops="graft") as grafted:
+        wanted, found = plain(people[1]), grafted(people[1])
+        assert len(found) == len(wanted) > 1
+        np.testing.assert_allclose(found.score, wanted.score, atol=5e-3)
+        one, other = (getattr(x, "keypoints", getattr(x, "xyxy", None)) for x in (found, wanted))
+        assert np.mean(np.abs(one - other) < 0.5) > 0.98
+
+
 @pytest.mark.parametrize(
     ("opener", "name"), [(open_yolo, "edgekit-person"), (open_topdown, "edgekit-fastpose")]
 )
