@@ -130,7 +130,7 @@ packages_by_uv() {
   local site
   inside "$PYTHON" -m venv --clear --without-pip "$VENV" &&
     site=$(inside "$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') &&
-    "$UV" pip install --no-config --python-platform aarch64-manylinux_2_35 --python-version "$VERSION" \
+    "$UV" pip install --no-config --python-platform aarch64-manylinux_2_35 --python-version "${VERSION%%[a-z]*}" \
       --only-binary :all: --target "$ROOT$site" -c "$ROOT/tmp/held.txt" -r "$ROOT/tmp/requirements.txt" pip setuptools wheel &&
     printf '/kit\n' >"$ROOT$site/kit.pth" &&
     inside "$VENV/bin/python" -m pip check

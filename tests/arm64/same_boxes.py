@@ -7,8 +7,8 @@ from pathlib import Path
 
 from edgekit.sinks import read_lines
 
-#: Pixels and points of score that two machines may differ by: the colours of their video decoders are a grey level
-#: apart, and so are resized pictures of other OpenCV releases (seen: 0.99 px, 0.021).
+#: Pixels and points of score that two machines may differ by: the colours of their video decoders are a grey
+#: level apart, and so are resized pictures of other OpenCV releases (seen: 0.99 px, 0.021).
 PIXELS, SCORE = 2.0, 0.05
 
 
