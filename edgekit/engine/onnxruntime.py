@@ -87,8 +87,13 @@ class OnnxRuntimeEngine:
         self._device = device
         self._tenant: Tenant[OrtCuda] | None = None
 
+        # A trial of every algorithm takes seconds for each new shape: worth it where there is only one.
+        open_shape = any(not d.dim_value for i in proto.graph.input for d in i.type.tensor_type.shape.dim)
+        search = {"cudnn_conv_algo_search": "HEURISTIC" if open_shape else "EXHAUSTIVE"}
+
         def make(cuda: Mapping[str, str] | None = None) -> Any:
-            providers = [*([] if cuda is None else [(CUDA, dict(cuda))]), "CPUExecutionProvider"]
+            own = [] if cuda is None else [(CUDA, {**search, **cuda})]
+            providers = [*own, "CPUExecutionProvider"]
             try:
                 session = onnxruntime.InferenceSession(payload, options, providers=providers)
             except Exception as error:  # onnxruntime raises a dozen unrelated classes

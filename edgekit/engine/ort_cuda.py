@@ -63,7 +63,7 @@ class OrtCuda:
 
     Attributes:
         session: ONNX Runtime's.
-        plain: options of a run that is not recorded, for somebody with other memory.
+        plain: options of a run that is not recorded, for somebody with other memory, which waits.
     """
 
     recordable = False
@@ -78,6 +78,7 @@ class OrtCuda:
             self.session = make_session(options)
             self._graphs = False
         self.plain = _options({GRAPH: "-1"})
+        self._unrecorded = _options({NO_WAIT: "1", GRAPH: "-1"})
         self._types = {node.name: np.dtype(DTYPES[node.type]) for node in self.session.get_inputs()}
         self._names = [node.name for node in self.session.get_outputs()]
         self._rooms = {name: Room() for name in (*self._types, *self._names)}
@@ -111,7 +112,8 @@ class OrtCuda:
         if now.outputs and not now.bound:
             self._bind_outputs(now)
         try:
-            self.session.run_with_iobinding(now.binding, now.options)
+            # ONNX Runtime records at the first run that may be: only when the outputs have their places
+            self.session.run_with_iobinding(now.binding, now.options if now.bound else self._unrecorded)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
             raise EdgekitError(f"ONNX Runtime failed on CUDA: {error}.") from error
         if not now.outputs:  # the first run finds their shapes

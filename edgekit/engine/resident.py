@@ -183,7 +183,7 @@ class Replay:
         self._graphs: list[Graph | None] = []
 
     def __call__(self, key: Hashable, *parts: tuple[Callable[[], Any], bool]) -> None:
-        """Do the parts of a step: the first time for a key plainly, which makes what is needed; then recorded.
+        """Do the parts of a step: plainly the first time for a key, which makes what it needs; then recorded.
 
         Args:
             key: all that the step's kernels are given by value, and its addresses depend on.

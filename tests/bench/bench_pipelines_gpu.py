@@ -47,17 +47,22 @@ def main() -> None:
         for precision in args.precision:
             ops = [one for one in args.ops if one != "graft" or name in ("YOLO", "TrtPose", "AlphaPose")]
             try:
-                rows += compare(name, precision, opener, frames, ops)
+                some = compare(name, precision, opener, frames, ops)
+                rows += some
+                show(some)
             except Exception:
                 print(f"{name} {precision}: {traceback.format_exc()}", flush=True)
+    if args.out:
+        args.out.write_text(json.dumps({"about": known, "size": args.size, "rows": rows}, indent=1))
+
+
+def show(rows: Sequence[dict[str, Any]]) -> None:
     print("\ntask       prec.  steps             ms     pre   infer    post  × host   result")
     for row in rows:
         parts = [row[part] for part in ("pre", "infer", "post")]
         shown = "".join("       –" if part is None else f" {part:7.2f}" for part in parts)
         head = f"{row['task']:<10} {row['precision']:<6} {row['ops']:<12} {row['ms']:7.2f}"
-        print(f"{head}{shown}  {row['ratio']:6.2f}   {row['note']}")
-    if args.out:
-        args.out.write_text(json.dumps({"about": known, "size": args.size, "rows": rows}, indent=1))
+        print(f"{head}{shown}  {row['ratio']:6.2f}   {row['note']}", flush=True)
 
 
 def compare(

@@ -33,12 +33,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--precision", default="fp16")
+    parser.add_argument("--tasks", nargs="+", default=[])
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     wide, high = map(int, args.size.split("x"))
     frames = read_frames(WARM + SEEN, (wide, high))
     print(json.dumps(about()))
     for name, opener in openers().items():
+        if args.tasks and name not in args.tasks:
+            continue
         for ops in ("host", "cuda"):
             try:
                 with opener(args.precision, "onnxruntime-cuda", ops=ops) as task:

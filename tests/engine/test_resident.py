@@ -386,7 +386,8 @@ def test_onnx_runtime_is_bound_to_memory_that_stays(cuda_machine: FakeCuda, tmp_
     assert call(5) == 3  # more than there was room for: what was bound before is stale
     assert [call(1), call(2), call(5), call(5)] == [4, 5, 3, 3]
     assert call(2) == 6  # the output moved, with the second run of 5
-    assert session.graphs == ["1"] * 3 + ["2"] * 2 + ["1", "3", "4", "5", "3", "3", "6"]
+    first = "-1"  # not recorded: its outputs are not where they stay
+    assert session.graphs == [first, "1", "1", first, "2", "1", first, first, first, "3", "3", first]
     with pytest.raises(InputError, match="inputs are x, not z"):
         tenant.call(inside.place, {"z": (2, 3)})
     for room in session.own:
