@@ -2,7 +2,8 @@
 
     picture → upload → [crops of all people] → engine → [points of the heat maps] → points → host
 
-Kernels, engine and the copy back are one CUDA graph while as many people are in the same places of the batch.
+Kernels and the copy back are replayed as CUDA graphs (with the engine, one) while as many people are in the
+same places of the batch.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     picture → upload → [fitted, normalised] → engine → [peaks, limbs] → peaks and scores → host
 
-Kernels, engine and the copy back are one CUDA graph while sizes, batch and threshold stay as they are.
+Kernels and the copy back are replayed as CUDA graphs (with the engine, one) while sizes, batch and threshold
+stay as they are.
 """
 
 from __future__ import annotations
