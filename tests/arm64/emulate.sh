@@ -16,7 +16,7 @@
 #   CHECK      of: packages wheels import doctor demo same jetson-stats board again (default: all; the last two with -w)
 #
 # Needs root, Debian or Ubuntu, and: apt install debootstrap qemu-user-static (and for "same" a ./setup/demo.sh run
-# once on this machine). Takes about 15 minutes for each Python on two cores, and 4 GB; a second run is shorter. The
+# once on this machine). Takes 7 minutes to make the system, then 6 for each Python with -u and an hour without, and 4 GB. The
 # kernel must know qemu (binfmt_misc); where it does not, this script tells it, until the next boot. Nothing of a GPU,
 # a camera or a board's sensors is emulated. What was seen: README.md beside this file.
 set -euo pipefail
