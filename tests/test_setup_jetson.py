@@ -19,7 +19,7 @@ from boards import make_board, write
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = (
     *("bash", "sh", "env", "cat", "dirname", "sed", "grep", "tee", "tail", "head", "ls", "mkdir", "rm", "tr"),
-    *("awk", "find", "cmp", "cp", "uname", "sort"),
+    *("awk", "find", "cmp", "cp", "uname", "sort", "cksum"),
 )
 DPKG = """Package: nvidia-l4t-core
 Status: install ok installed
@@ -50,6 +50,9 @@ case "$*" in
   *"-m edgekit doctor"*) echo "doctor" >>'{calls}'; echo "THE REPORT" ;;
   *version_info*) echo {version} ;;
   *Python.h*) [ -e '{root}/usr/include/Python.h' ] ;;
+  *ensurepip* | *"import pip") ;;
+  "- "*"/setup "*) # the hash of what an installation depends on, which test_setup.py tests
+    (echo "$*"; cat "$2/requirements.txt" "$2/pyproject.toml" "$3"/constraints*) | cksum ;;
   -*) if [ "$1" != - ]; then exec '{real}' -S "$@"; fi
     # a script on standard input: the folder of packages is this environment's, not the test's
     exec '{real}' -S -c "import sys, sysconfig; sysconfig.get_path = lambda name: '$here/site'
