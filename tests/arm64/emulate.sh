@@ -7,31 +7,31 @@
 #   -r ROOT    folder of the emulated system               (default: /var/tmp/edgekit-arm64)
 #   -s SUITE   of Debian or Ubuntu: bookworm (Python 3.11), jammy (3.10, as JetPack 6), noble (3.12, as JetPack 7)
 #              (default: bookworm)
-#   -m MIRROR  its archive; Ubuntu's for arm64 is http://ports.ubuntu.com/ubuntu-ports (default: Debian's)
+#   -m MIRROR  its archive; for Ubuntu the one that has arm64 ("ubuntu-ports")  (default: debootstrap's)
 #   -p PYTHON  interpreter inside of ROOT, may be repeated  (default: /usr/bin/python3)
 #   -u UV      a uv of this machine, which chooses and unpacks the same wheels in seconds; without it pip does so inside,
-#              emulated, as on a board (half an hour)
+#              emulated, as on a board
 #   -w DIR     a wheelhouse of setup/wheelhouse.sh for this Python: setup/jetson.sh --offline is run on it, with no
 #              network at all, twice
 #   CHECK      of: packages wheels import doctor demo same jetson-stats board again (default: all; the last two with -w)
 #
 # Needs root, Debian or Ubuntu, and: apt install debootstrap qemu-user-static (and for "same" a ./setup/demo.sh run
-# once on this machine). Takes 7 minutes to make the system, then 6 for each Python with -u and an hour without, and 4 GB. The
-# kernel must know qemu (binfmt_misc); where it does not, this script tells it, until the next boot. Nothing of a GPU,
-# a camera or a board's sensors is emulated. What was seen: README.md beside this file.
+# once on this machine). Takes 4 GB and 7 minutes to make the system, then for each Python 6 minutes with -u and an
+# hour without. The kernel must know qemu (binfmt_misc); where it does not, this script tells it, until the next boot.
+# Nothing of a GPU, a camera or a board's sensors is emulated. What was seen: README.md beside this file.
 set -euo pipefail
 
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 KIT=${HERE%/tests/arm64}
 ROOT=/var/tmp/edgekit-arm64
 SUITE=bookworm
-MIRROR=http://deb.debian.org/debian
+MIRROR=
 PYTHONS=()
 UV=
 WHEELHOUSE=
 ALL=(packages wheels import doctor demo same jetson-stats board again)
-# onnxruntime 1.29 to 1.31 end in a segmentation fault when imported under qemu 7.2; 1.23 and 1.26 run. A board has
-# shown neither so far.
+# onnxruntime 1.29 to 1.31 end in a segmentation fault when imported under qemu 7.2; 1.23 and 1.26 run. There was
+# no board to tell whether that is qemu's fault.
 HELD='onnxruntime<1.27'
 SYSTEM_PYTHON=
 ROWS=()
@@ -66,7 +66,7 @@ inside() {
 make_root() {
   if [ ! -e "$ROOT/.edgekit-made" ]; then
     mkdir -p -- "$ROOT"
-    debootstrap --arch=arm64 --variant=minbase "$SUITE" "$ROOT" "$MIRROR"
+    debootstrap --arch=arm64 --variant=minbase "$SUITE" "$ROOT" ${MIRROR:+"$MIRROR"}
     cp /etc/resolv.conf "$ROOT/etc/resolv.conf"
     inside apt-get update
     inside apt-get install -y --no-install-recommends ca-certificates python3 python3-venv python3-dev g++ make \
