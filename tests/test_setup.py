@@ -16,7 +16,7 @@ import pytest
 from boards import BOARDS, make_board, write
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = [*sorted((ROOT / "setup").glob("*.sh")), ROOT / ".ci/run"]
+SCRIPTS = [*sorted((ROOT / "setup").rglob("*.sh")), ROOT / "tests/arm64/emulate.sh", ROOT / ".ci/run"]
 #: What the scripts call besides Python.
 TOOLS = (
     "bash",
