@@ -162,6 +162,8 @@ def opencv(device: Device, root: Path) -> Finding:
             else "pip install opencv-python"
         )
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "cannot open shared object" in why:  # pip's wheel on a system without a screen, or a container
+            held = "sudo apt install libgl1 libglib2.0-0"
         return "bad", f"does not import: {why}", held
     streams = re.search(r"GStreamer:\s+YES", words) is not None
     found = f"{cv2.__version__}, GStreamer {'YES' if streams else 'NO'}"

@@ -26,7 +26,7 @@ on_jetson() { l4t >/dev/null; }
 # The board's own name, "NVIDIA Jetson Orin Nano Developer Kit"; "a Jetson" where the kernel does not tell.
 board_name() {
   local name
-  name=$(tr -d '\0' <"${ROOTFS%/}/proc/device-tree/model" 2>/dev/null) || true
+  name=$(tr -d '\0' 2>/dev/null <"${ROOTFS%/}/proc/device-tree/model") || true
   say "${name:-a Jetson}"
 }
 

@@ -149,25 +149,30 @@ copy_models() {
   done
 }
 
+main() {
+  parse "$@"
+  ensure_home
+  find_tools
+  asked >"$OUT/.asked.txt"
+  local inputs
+  inputs=$("$PY" "$SETUP_DIR/wheelhouse.py" hash "$OUT/.asked.txt" "$SETUP_DIR/constraints-jetpack$JETPACK.txt")
+  if [ ${#UPGRADE[@]} -eq 0 ] && [ "$("$PY" "$SETUP_DIR/wheelhouse.py" value "$OUT" inputs)" = "$inputs" ]; then
+    say "Nothing else is asked for than before; the packages stay those of packages.txt"
+  else
+    say "Choosing packages for JetPack $JETPACK (aarch64, Python $PYTHON)"
+    choose "$OUT/.asked.txt"
+  fi
+  "$PY" "$SETUP_DIR/wheelhouse.py" prune "$OUT"
+  fetch
+  pack_kit
+  copy_models
+  "$PY" "$SETUP_DIR/wheelhouse.py" write "$OUT" "jetpack=$JETPACK" "python=$PYTHON" "extras=${EXTRAS[*]:-none}" \
+    "kit=$COMMIT" "inputs=$inputs"
+  say "On each board, with this folder at hand (a USB disk will do):"
+  say "  tar -xzf ${OUT##*/}/edgekit.tar.gz && cd $(quoted "$KIT")"
+  say "  ./setup/jetson.sh --offline ../${OUT##*/}"
+}
+
 VENV=${EDGEKIT_VENV:-$ROOT/.venv-wheelhouse}
 PY=$VENV/bin/python
-parse "$@"
-ensure_home
-find_tools
-asked >"$OUT/.asked.txt"
-inputs=$("$PY" "$SETUP_DIR/wheelhouse.py" hash "$OUT/.asked.txt" "$SETUP_DIR/constraints-jetpack$JETPACK.txt")
-if [ ${#UPGRADE[@]} -eq 0 ] && [ "$("$PY" "$SETUP_DIR/wheelhouse.py" value "$OUT" inputs)" = "$inputs" ]; then
-  say "Nothing else is asked for than before; the packages stay those of packages.txt"
-else
-  say "Choosing packages for JetPack $JETPACK (aarch64, Python $PYTHON)"
-  choose "$OUT/.asked.txt"
-fi
-"$PY" "$SETUP_DIR/wheelhouse.py" prune "$OUT"
-fetch
-pack_kit
-copy_models
-"$PY" "$SETUP_DIR/wheelhouse.py" write "$OUT" "jetpack=$JETPACK" "python=$PYTHON" "extras=${EXTRAS[*]:-none}" \
-  "kit=$COMMIT" "inputs=$inputs"
-say "On each board, with this folder at hand (a USB disk will do):"
-say "  tar -xzf ${OUT##*/}/edgekit.tar.gz && cd $(quoted "$KIT")"
-say "  ./setup/jetson.sh --offline ../${OUT##*/}"
+main "$@"

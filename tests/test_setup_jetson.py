@@ -271,6 +271,7 @@ def test_boards(board: Board, l4t: str, name: str | None, said: str, held: int, 
     assert said in done.stdout
     assert f"-c {board.kit}/setup/constraints-jetpack{held}.txt -r" in board.called("pip install")[0]
     assert cuda in done.stdout
+    assert "No such file" not in done.stdout
     assert ("newer than the kit" in done.stdout) == (l4t == "41.1.0")
     assert not [call for call in board.calls if "pycuda>=" in call]
 
