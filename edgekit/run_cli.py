@@ -235,7 +235,14 @@ def _run(args: argparse.Namespace, make_task: Any, more_sinks: Sequence[Any] = (
         quiet, limit = args.quiet, args.frames
         news = keep_alive()  # to systemd, where it started this
         summary = run(
-            source, task, [*sinks, *news], model=args.model, limit=limit, stop=stop, progress=not quiet, log=log
+            source,
+            task,
+            [*sinks, *news],
+            model=args.model,
+            limit=limit,
+            stop=stop,
+            progress=not quiet,
+            log=log,
         )
     table = out / "table.txt"
     table.write_text(summary.table() + "\n", encoding="utf-8")

@@ -5,13 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 import edgekit
 from edgekit.camera import open_source
+from edgekit.results import Frame
 
 SAMPLE = Path(edgekit.__file__).parent / "samples" / "people.mp4"
+
+
+def sample_frames(count: int) -> list[Frame]:
+    """The first frames, read by OpenCV, so that a machine with a GPU needs no PyAV for its tests."""
+    video = cv2.VideoCapture(str(SAMPLE))
+    frames = [Frame(video.read()[1], index, index / 10) for index in range(count)]
+    video.release()
+    return frames
 
 
 def mean_scores(task: Any, frames: int) -> NDArray[np.float32]:

@@ -104,7 +104,7 @@ class TopDownOnGpu:
             )
             if start:
                 self._marks.mark(0, self._gpu.stream)
-            found.append(self._call(spans, matrices[start:stop]))
+            found.append(self._call(spans, matrices[start:stop], step))
             seconds.append(self._marks.seconds())
         return np.concatenate(found), self._cells, np.array(seconds)
 
@@ -115,10 +115,10 @@ class TopDownOnGpu:
         self._uploads.clear()
         self._points = NOBODY  # else its memory stays as long as this
 
-    def _call(self, spans: Spans, matrices: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
-        """One engine call."""
+    def _call(self, spans: Spans, matrices: Sequence[NDArray[np.float64]], most: int) -> NDArray[np.float32]:
+        """One engine call, of `most` rows at most."""
         crops, name = self._head.crops, self._head.input.name
-        rows = crops.batch or len(matrices)
+        rows = crops.batch or self._rows(len(matrices), most)
         into = self._inside.place({name: (rows, 3, *crops.size)})[name]
         self._crops.put(matrices, rows)
         self._replay(
@@ -129,6 +129,10 @@ class TopDownOnGpu:
         )
         self._gpu.stream.synchronize()
         return self._points.copy()
+
+    def _rows(self, people: int, most: int) -> int:
+        """Rows for so many people, the last ones empty: ONNX Runtime takes seconds for each new number."""
+        return people if self._inside.recordable else min(1 << (people - 1).bit_length(), most)
 
     def _before(self, spans: Spans, into: DeviceArray) -> None:
         count = spans[-1][2]

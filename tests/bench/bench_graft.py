@@ -21,9 +21,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+from gpu_tasks import read_frames
 
-from edgekit.camera import open_source
 from edgekit.engine import Engine
+from edgekit.results import Frame
 from edgekit.tasks.alphapose import open_alphapose
 from edgekit.tasks.trtpose import open_trtpose
 from edgekit.tasks.yolo import open_yolo
@@ -47,8 +48,7 @@ def moved(engine: Engine, people: int) -> dict[str, int]:
 def compared(model: str, rounds: int, backend: str, threads: int) -> dict[str, Any]:
     """Host and graft by turns over the frames of the clip."""
     cv2.setNumThreads(threads)
-    with open_source("sample") as source:
-        frames = [cv2.resize(frame.image, (1280, 720)) for frame in islice(source, 16)]
+    frames = [Frame(image, index) for index, image in enumerate(read_frames(16, (1280, 720)))]
     tasks = {ops: OPENERS[model](model, backend=backend, ops=ops) for ops in ("host", "graft")}
     stages: dict[str, list[list[float]]] = {ops: [] for ops in tasks}
     equal, found = True, []

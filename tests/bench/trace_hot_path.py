@@ -26,7 +26,11 @@ from edgekit.results import Frame
 
 WARM, SEEN = 60, 8
 SOURCES = (Path(__file__).parents[2] / "edgekit" / "ops").glob("*.cu")
-OURS = {name for source in SOURCES for name in re.findall(r"__global__ void (\w+)", source.read_text())}
+OURS = {
+    name
+    for source in SOURCES
+    for name in re.findall(r"__global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)", source.read_text())
+}
 
 
 def main() -> None:

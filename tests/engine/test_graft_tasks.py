@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 from graft_nets import CLASSES, OUTPUTS, SIDE, drawn_rows, fresh, made_net, save
+from sample_people import sample_frames
 
-from edgekit.camera import open_source
 from edgekit.engine import open_engine
 from edgekit.engine.graft_files import grafted_file
 from edgekit.engine.onnx_file import load_model
@@ -46,8 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def people() -> list[np.ndarray]:
     """A frame of the sample clip, and one that is cut."""
-    with open_source("sample") as source:
-        one, other = (frame.image for frame in islice(source, 2))
+    one, other = (frame.image for frame in sample_frames(2))
     return [one, other[:, 101:]]
 
 

@@ -111,7 +111,7 @@ def check_head(random: np.random.Generator, head: str, dtype: type) -> None:
                 if head == "yolox":
                     how = how | {"iou": 1.0}
                 total += compare(bench, twin, head, output, first, **how)
-            assert total > 50
+            assert total > 10
             twin.free()
 
     with Bench() as bench:

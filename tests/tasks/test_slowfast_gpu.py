@@ -14,9 +14,8 @@ import pytest
 from action_nets import NOTES, Followed, clip_net, save, split_nets, whole_net
 from cuda_double import FakeCuda
 from cuda_machine import ResidentEngine
+from sample_people import sample_frames
 
-import edgekit
-from edgekit.camera import open_source
 from edgekit.engine import open_engine
 from edgekit.engine.cuda import Buffer
 from edgekit.engine.gpu_thread import GpuThread, acquire
@@ -35,7 +34,6 @@ SEED = int(np.random.SeedSequence().entropy % 2**32)  # type: ignore[operator]
 #: Of scores: RoIAlign sums in another order than on the host.
 TOLERANCE = 2e-5
 Nets = tuple[onnx.ModelProto, ...]
-SAMPLE = Path(edgekit.__file__).parent / "samples" / "people.mp4"
 
 
 def video(count: int, height: int = 48, width: int = 64) -> list[Frame]:
@@ -135,8 +133,7 @@ def check_clip(opened: Opened) -> None:
 
 def check_shipped(opened: Opened) -> None:
     """The shipped networks on the sample: detector, tracker and SlowFast, all on the GPU, as on the host."""
-    with open_source(str(SAMPLE)) as source:
-        frames = [frame for frame, _ in zip(source, range(10), strict=False)]
+    frames = sample_frames(10)
     halves = split_files(engines_dir() / "edgekit-slowfast.onnx")
     assert halves is not None
     found: dict[str, list[Actions]] = {}
