@@ -34,10 +34,13 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["fp32", "fp16"])
     parser.add_argument("--tasks", nargs="+", default=[])
     parser.add_argument("--ops", nargs="+", default=["host", "graft", "cuda"])
+    parser.add_argument("--still", action="store_true", help="one picture again and again: as many people")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     wide, high = map(int, args.size.split("x"))
     frames = read_frames(args.frames, (wide, high))
+    if args.still:
+        frames = [frames[-1]] * args.frames
     rows: list[dict[str, Any]] = []
     known = about()
     print(json.dumps(known), flush=True)

@@ -38,10 +38,13 @@ def main() -> None:
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--precision", default="fp16")
     parser.add_argument("--tasks", nargs="+", default=[])
+    parser.add_argument("--still", action="store_true", help="one picture again and again: as many people")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     wide, high = map(int, args.size.split("x"))
     frames = read_frames(WARM + SEEN, (wide, high))
+    if args.still:
+        frames = [frames[-1]] * len(frames)
     print(json.dumps(about()))
     for name, opener in openers().items():
         if args.tasks and name not in args.tasks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,13 +166,13 @@ def test_the_shipped_models(
     """The detector's upload is the pose network's picture; a picture of nobody asks nothing of that."""
     detector, pose = find("edgekit-person"), find("edgekit-fastpose")
     sent: list[tuple[int, ...]] = []
-    put = Buffer.put
+    put = Buffer.put_many
 
-    def counted(self: Buffer, array: np.ndarray, stream: Any) -> Any:
-        sent.append(array.shape)
-        return put(self, array, stream)
+    def counted(self: Buffer, arrays: Sequence[np.ndarray], stream: Any) -> Any:
+        sent.extend(array.shape for array in arrays)
+        return put(self, arrays, stream)
 
-    monkeypatch.setattr(Buffer, "put", counted)
+    monkeypatch.setattr(Buffer, "put_many", counted)
     with alphapose_on(
         ResidentEngine(cuda_machine, pose), pose, detector=Yolo(ResidentEngine(cuda_machine, detector))
     ) as task:
