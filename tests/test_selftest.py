@@ -172,6 +172,15 @@ def test_an_emulated_board_from_end_to_end(tmp_path: Path, monkeypatch: pytest.M
     assert "not run" in row.split("|")[7], "and not that of the Jetson"
 
 
+def test_what_does_not_fit_the_minutes_is_said(bad: Path) -> None:
+    report = Report(bad / "out.json", {})
+    assert selftest([step("good"), step("leaves")], report, minutes=0.0)
+    lines = read_report(bad / "out.json")["steps"]
+    assert [line["state"] for line in lines] == ["not here"] * 2
+    assert all("0 minutes were over; run it again" in line["words"] for line in lines)
+    assert section([read_report(bad / "out.json")]) == section([])
+
+
 def test_ctrl_c_ends_the_step_and_is_noted(bad: Path) -> None:
     pid, out = bad / "pid", bad / "file.json"
     code = BEGIN + "selftest([Step('hangs', 'bad_steps:hangs', 60, {'pid': %r})], Report(Path(%r), {}))"
