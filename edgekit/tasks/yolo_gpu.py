@@ -10,22 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.engine import TensorSpec
-from edgekit.engine.cuda import Buffer, DeviceArray, Marks
-from edgekit.engine.gpu_thread import Freeable, GpuThread
-from edgekit.engine.resident import Replay, Resident
+from edgekit.engine.cuda import Buffer, DeviceArray
+from edgekit.engine.gpu_thread import GpuThread
+from edgekit.engine.resident import Resident
 from edgekit.errors import MissingError
 from edgekit.ops.letterbox import PAD, Letterboxer, Transform, byte_table, letterbox
 from edgekit.ops.letterbox_cuda import STYLES, CudaLetterbox
 from edgekit.ops.yolo_cuda import CudaYolo
+from edgekit.tasks.around_gpu import AroundEngine
 from edgekit.tasks.yolo_heads import Head, anchor_strides
-
-F = TypeVar("F", bound=Freeable)
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Net:
     first: bool
 
 
-class YoloOnGpu:
+class YoloOnGpu(AroundEngine):
     """Frames in, rows of boxes out. Owner thread only.
 
     Args:
@@ -61,7 +59,6 @@ class YoloOnGpu:
     Attributes:
         pictures: the frames of the last call as they lie on the GPU, uint8 [H, W, 3]; until the next call.
             Of darknet's heads, letterboxed ones.
-        note: why steps are not recorded as a CUDA graph; "" where they are.
 
     Raises:
         MissingError: no nvcc, or an output of a type that the kernels do not read.
@@ -71,25 +68,17 @@ class YoloOnGpu:
         if net.output.dtype not in (np.float32, np.float16):
             raise MissingError(f"the kernels read float32 and float16, not {net.output}")
         self.pictures: list[DeviceArray] = []
-        self._gpu, self._inside, self._net, self._boxer = gpu, inside, net, boxer
-        self._uploads: list[Buffer] = []
+        self._net, self._boxer = net, boxer
         self._shape = 0, 0, 6  # of the rows
-        self._outputs: dict[str, DeviceArray] = {}
-        self._held: list[Freeable] = []
-        table = byte_table(net.head.unit, net.input.dtype)
-        try:
-            self._letterbox = self._keep(CudaLetterbox(gpu, np.tile(table, (3, 1)), net.head.rgb))
-            self._yolo = self._keep(CudaYolo(gpu, net.head.name, net.first, net.head.nms))
-            self._rows = self._keep(Buffer(gpu))
-            self._marks = self._keep(Marks(3))
-            self._replay = self._keep(Replay(gpu))
-        except BaseException:
-            self.free()
-            raise
+        super().__init__(gpu, inside)
 
-    @property
-    def note(self) -> str:
-        return self._replay.note
+    def open(self) -> None:
+        """See `AroundEngine`."""
+        head = self._net.head
+        table = byte_table(head.unit, self._net.input.dtype)
+        self._letterbox = self.keep(CudaLetterbox(self.gpu, np.tile(table, (3, 1)), head.rgb))
+        self._yolo = self.keep(CudaYolo(self.gpu, head.name, self._net.first, head.nms))
+        self._rows = self.keep(Buffer(self.gpu))
 
     def run(
         self, images: Sequence[NDArray[np.uint8]], wanted: Wanted
@@ -107,11 +96,10 @@ class YoloOnGpu:
         Raises:
             InputError: more pictures than the engine takes, or a YOLOX output that does not fit its input.
         """
-        stream = self._gpu.stream
         batch, places = self._boxer.arrange(images)
         shape = (batch, 3, *places[0].canvas)
-        into = self._inside.place({self._net.input.name: shape})[self._net.input.name]
-        self._marks.mark(0, stream)
+        into = self.inside.place({self._net.input.name: shape})[self._net.input.name]
+        self.begin()
         fills = places
         if self._net.head.style not in STYLES:
             style = self._net.head.style
@@ -119,39 +107,16 @@ class YoloOnGpu:
                 letterbox(one, to.canvas, style=style)[0] for one, to in zip(images, places, strict=True)
             ]
             fills = [Transform(to.canvas, to.canvas, to.canvas, 0, 0, 1.0, 1.0) for to in places]
-        self.pictures = self._upload(images)
-        key = self._inside.version, into, tuple(fills), tuple(self.pictures), wanted
-        self._replay(
-            key,
-            (lambda: self._before(into, fills), True),
-            (self._infer, self._inside.recordable),
-            (lambda: self._after(fills, wanted), True),
-        )
-        stream.synchronize()
+        self.pictures = self.send(images)
+        key = into, tuple(fills), tuple(self.pictures), wanted
+        seconds = self.step(key, lambda: self._before(into, fills), lambda: self._after(fills, wanted))
         rows = self._rows.view(self._shape, np.dtype(np.float32))
-        return [one[1 : 1 + int(one[0, 0])].copy() for one in rows], places, self._marks.seconds()
+        return [one[1 : 1 + int(one[0, 0])].copy() for one in rows], places, seconds
 
     def free(self) -> None:
-        while self._held:
-            self._held.pop().free()
-        self._uploads.clear()
+        """See `AroundEngine`."""
+        super().free()
         self.pictures = []
-
-    def _keep(self, held: F) -> F:
-        """Free it with the others, last first."""
-        self._held.append(held)
-        return held
-
-    def _upload(self, images: Sequence[NDArray[np.uint8]]) -> list[DeviceArray]:
-        """Pictures of one size lie side by side, so that they are scaled together."""
-        alike = len({image.shape for image in images}) == 1
-        while len(self._uploads) < (1 if alike else len(images)):
-            self._uploads.append(self._keep(Buffer(self._gpu)))
-        if alike:
-            return self._uploads[0].put_many(images, self._gpu.stream)
-        return [
-            buffer.put(image, self._gpu.stream) for buffer, image in zip(self._uploads, images, strict=False)
-        ]
 
     def _before(self, into: DeviceArray, places: Sequence[Transform]) -> None:
         pad = PAD[self._net.head.style]
@@ -161,14 +126,9 @@ class YoloOnGpu:
             self._letterbox.fill_many(pictures, to, into, alike[0], pad)
         for n in range(len(places), into.shape[0]):
             self._letterbox.blank(into, n, pad)
-        self._marks.mark(1, self._gpu.stream)
-
-    def _infer(self) -> None:
-        self._outputs = self._inside.enqueue()
 
     def _after(self, places: Sequence[Transform], wanted: Wanted) -> None:
-        stream, output = self._gpu.stream, self._outputs[self._net.output.name]
-        self._marks.mark(2, stream)
+        output = self.output(self._net.output.name)
         seen = DeviceArray(output.address, (len(places), *output.shape[1:]), output.dtype)
         canvas, anchors = places[0].canvas, self._yolo.anchors(seen)
         strides = anchor_strides(canvas, anchors) if self._net.head.name == "yolox" else ()
@@ -183,5 +143,4 @@ class YoloOnGpu:
             agnostic=wanted.agnostic,
             strides=strides,
         )
-        self._rows.fetch(self._shape, np.float32, stream)
-        self._marks.mark(3, stream)
+        self._rows.fetch(self._shape, np.float32, self.gpu.stream)
