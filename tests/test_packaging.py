@@ -47,7 +47,7 @@ def test_the_wheel_holds_what_the_kit_needs_and_nothing_that_was_made_here(wheel
         "edgekit/samples/people.mp4",
         "edgekit/samples/people.jpg",
         "edgekit/cli.py",
-        "edgekit/ops/paf_cuda.cu",
+        *(f"edgekit/ops/{source.name}" for source in (ROOT / "edgekit" / "ops").glob("*.cu")),
         "edgekit/live/picture.js",
         "edgekit/live/picture.css",
     ):
