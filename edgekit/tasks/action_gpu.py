@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from edgekit.engine.cuda import Buffer, DeviceArray, Marks
 from edgekit.engine.gpu_thread import GpuThread, acquire, load_driver
-from edgekit.engine.resident import Replay, Tenant, choose_ops, resident
+from edgekit.engine.resident import Replay, Tenant, resident
 from edgekit.errors import MissingError
 from edgekit.ops.clip_cuda import CudaClip
 from edgekit.tasks.action_nets import Net
 from edgekit.tasks.action_tape import Planes
+from edgekit.tasks.windowed import window_ops
 
 PEOPLE = "people are cut out of whole frames, which the host has"
 Tables = Mapping[str, Sequence[NDArray[np.float32]]]
@@ -30,7 +31,7 @@ def open_gpu(
     """Where windows are made: "host" or "cuda", why, and for "cuda" what does it.
 
     Args:
-        ops: one of `edgekit.engine.resident.OPS`; "graft" is the host's here.
+        ops: one of `edgekit.engine.OPS`.
         tables, reach: of `ActionGpu`.
         people: the network looks at people.
 
@@ -38,9 +39,7 @@ def open_gpu(
         InputError: `ops` is unknown.
         MissingError: "cuda" was asked for and cannot be.
     """
-    chosen, why = choose_ops(ops, net.engine)
-    if chosen == "graft":
-        return "host", "a network that looks at windows has no steps in its graph", None
+    chosen, why = window_ops(ops, net.engine)
     if chosen == "host":
         return chosen, why, None
     if people:

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from edgekit.engine.cuda import DeviceArray
 from edgekit.engine.gpu_thread import GpuThread, acquire
-from edgekit.engine.resident import Tenant, choose_ops, resident
+from edgekit.engine.resident import Tenant, resident
 from edgekit.errors import MissingError
 from edgekit.ops.clip_cuda import CudaClip
 from edgekit.tasks.clip_buffer import Fit, Frames
 from edgekit.tasks.slowfast_looks import PARTS, look_of
 from edgekit.tasks.slowfast_nets import Net
+from edgekit.tasks.windowed import window_ops
 from edgekit.tasks.yolo import Yolo
 
 
@@ -30,17 +31,14 @@ def open_gpu(ops: str, net: Net, settings: dict[str, Any]) -> tuple[str, str, Sl
     """Where what is round the networks runs: "host" or "cuda", why, and for "cuda" what does it.
 
     Args:
-        ops: one of `edgekit.engine.resident.OPS`; "graft" is the host's here, as the steps are of frames that
-            come one by one, and of boxes that a tracker finds.
+        ops: one of `edgekit.engine.OPS`.
         settings: of `Frames`.
 
     Raises:
         InputError: `ops` is unknown.
         MissingError: "cuda" was asked for and cannot be.
     """
-    chosen, why = choose_ops(ops, net.engine)
-    if chosen == "graft":
-        return "host", "a network that looks at windows has no steps in its graph", None
+    chosen, why = window_ops(ops, net.engine)
     if chosen == "host":
         return chosen, why, None
     try:

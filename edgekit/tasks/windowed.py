@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgekit.beside import Beside
 from edgekit.engine import Engine
+from edgekit.engine.resident import choose_ops
 from edgekit.errors import InputError
 from edgekit.results import Actions, Frame, Tracks
 from edgekit.tasks.track import Track
@@ -30,8 +31,17 @@ HALF_LIFE_S = 0.5
 #: The row of a network that looks at the whole picture.
 WHOLE = np.zeros(1, np.int64)
 
+#: Why `ops="graft"` is the host's: frames come one by one, and a tracker finds the boxes.
+NO_GRAFT = "a network that looks at windows has no steps in its graph"
+
 L = TypeVar("L")
 T = TypeVar("T", bound="Windowed[Any]")
+
+
+def window_ops(ops: str, engine: Engine) -> tuple[str, str]:
+    """`choose_ops` for a network that looks at windows, whose steps cannot be grafted: "host" or "cuda"."""
+    chosen, why = choose_ops(ops, engine)
+    return ("host", NO_GRAFT) if chosen == "graft" else (chosen, why)
 
 
 @dataclass(frozen=True)
