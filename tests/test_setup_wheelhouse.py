@@ -20,10 +20,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BACKEND = """
-import shutil
+import glob, shutil
 def prepare_metadata_for_build_wheel(folder, settings=None):
-    shutil.copytree("made.dist-info", f"{folder}/made.dist-info")
-    return "made.dist-info"
+    [info] = glob.glob("*.dist-info")
+    shutil.copytree(info, f"{folder}/{info}")
+    return info
 def build_wheel(folder, settings=None, metadata=None):
     raise SystemExit("not to be built here")
 """
@@ -58,7 +59,7 @@ def source(folder: Path, name: str, version: str, needs: tuple[str, ...] = ()) -
         "PKG-INFO": metadata(name, version, needs),
         "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "made"\nbackend-path = ["."]\n',
         "made.py": BACKEND,
-        "made.dist-info/METADATA": metadata(name, version, needs),
+        f"{name}-{version}.dist-info/METADATA": metadata(name, version, needs),
     }
     with tarfile.open(folder / f"{name}-{version}.tar.gz", "w:gz") as tar:
         for path, text in files.items():
