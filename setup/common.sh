@@ -165,8 +165,16 @@ install_runtime() {
   fi
   [ -n "$DRY_RUN" ] || grep -v tegra "$ROOT/requirements.txt" >"$list"
   pip_install ${options[@]+"${options[@]}"} -r "$list" || return 1
+  modern_pip || return 1
   pip_install --no-deps -e "$ROOT" || return 1
   write_stamp runtime
+}
+
+# pip 21.3 is the first that installs a pyproject in place (PEP 660); the first Pythons 3.10 bring an older one.
+modern_pip() {
+  if [ -n "$DRY_RUN" ]; then return 0; fi
+  "$PY" -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (21, 3))' 2>/dev/null ||
+    pip_install 'pip>=22'
 }
 
 # The requirements of one extra, one a line.

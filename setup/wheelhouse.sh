@@ -28,7 +28,7 @@ HELP
 # Packages of which no wheel is to be had, or none that fits a Jetson.
 SOURCES="pycuda jetson-stats antlr4-python3-runtime"
 # What building them, and the kit, needs.
-BUILDERS="setuptools wheel hatchling editables"
+BUILDERS="pip setuptools wheel hatchling editables"
 JETPACK='' OUT='' EXTRAS=() UPGRADE=()
 
 parse() {

@@ -99,6 +99,26 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(("version", "replaced"), [("21.2.4", True), ("21.3", False), ("26.3", False)])
+def test_a_pip_that_installs_nothing_in_place_is_replaced(
+    kit: Path, tmp_path: Path, version: str, replaced: bool
+) -> None:
+    """Python 3.10.0 to 3.10.2 bring pip 21.2, which knows no pyproject of another builder."""
+    fake, asked = tmp_path / "v/bin/python", tmp_path / "asked"
+    fake.parent.mkdir(parents=True)
+    (tmp_path / "pip.py").write_text(f"__version__ = {version!r}\n")
+    fake.write_text(
+        f"""#!/bin/sh
+if [ "$1" = -c ]; then PYTHONPATH={shlex.quote(str(tmp_path))} exec {sys.executable} "$@"; fi
+echo "$@" >>{shlex.quote(str(asked))}
+"""
+    )
+    fake.chmod(0o755)
+    done = run(kit, "modern_pip", EDGEKIT_VENV=str(tmp_path / "v"))
+    assert done.returncode == 0, done.stderr
+    assert (asked.exists() and "pip>=22" in asked.read_text()) == replaced
+
+
 # --- the scripts themselves ---------------------------------------------------------------------
 
 

@@ -87,7 +87,7 @@ def registry(tmp_path: Path) -> Path:
         ("numpy>=1.20", 'tomli ; python_version < "3.11"'),
     )
     wheel(folder, "thing", "1.0", "cp310-abi3-manylinux_2_17_x86_64", ("wrong",))
-    for name in ("tomli", "setuptools", "wheel", "hatchling", "editables", "more"):
+    for name in ("tomli", "pip", "setuptools", "wheel", "hatchling", "editables", "more"):
         wheel(folder, name)
     source(folder, "pycuda", "2026.1", ("numpy",))
     source(folder, "jetson_stats", "7.2.2")
@@ -138,6 +138,7 @@ def test_what_is_in_it(fill: Fill, kit: Path) -> None:
         "jetson_stats-7.2.2.tar.gz",
         "more-1.0-py3-none-any.whl",
         "numpy-1.26.4-cp310-cp310-manylinux_2_17_aarch64.manylinux2014_aarch64.whl",
+        "pip-1.0-py3-none-any.whl",
         "pycuda-2026.1.tar.gz",
         "setuptools-1.0-py3-none-any.whl",
         "thing-1.0-cp310-abi3-manylinux_2_28_aarch64.whl",
@@ -280,7 +281,7 @@ def test_the_real_one_holds_all_that_a_board_asks_for(
         house,
         python,
         platform,
-        [*asked, *needs, "setuptools", "wheel", "hatchling", "editables", "pycocotools"],
+        [*asked, *needs, "pip", "setuptools", "wheel", "hatchling", "editables", "pycocotools"],
     )
     assert "numpy==1.26.4" in found
     assert not [name for name in found if name.startswith(("torch==", "nvidia-c", "tensorrt"))]
