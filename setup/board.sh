@@ -144,7 +144,12 @@ install_pycuda() {
 jtop_service_version() {
   local program
   program=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "${ROOTFS%/}/etc/systemd/system/jtop.service" 2>/dev/null | head -n 1)
-  [ -n "$program" ] && "${ROOTFS%/}$program" --version 2>/dev/null </dev/null | grep -o -E '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1
+  [ -n "$program" ] || return 1
+  { # where jtop itself does not answer, the environment that it is installed in does
+    "${ROOTFS%/}$program" --version 2>/dev/null </dev/null ||
+      "${ROOTFS%/}${program%/*}/python" -c 'from importlib.metadata import version
+print(version("jetson-stats"))' 2>/dev/null </dev/null
+  } | grep -o -E '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1
 }
 
 # The client of jetson-stats. Client and service must agree in major and minor version.
