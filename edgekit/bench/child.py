@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from edgekit.bench.worker import ALIVE
@@ -28,6 +29,33 @@ def run_worker(case: Mapping[str, Any], time_limit: float, command: Sequence[str
         time_limit: seconds.
         command: the worker.
     """
+    ended = ask_worker(command, case, time_limit)
+    if ended.late:
+        return {"failed": f"not done after {time_limit:g} s (--time-limit), and ended"}
+    if isinstance(ended.answer, dict) and ended.code == 0:
+        return ended.answer
+    return {"failed": why_ended(ended.code, ended.words)}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is left of a worker.
+
+    Attributes:
+        answer: its last line as JSON; None where that is none.
+        code: with which it ended by itself, 0 where it did not.
+        late: its time was up.
+        words: what it wrote to standard error.
+    """
+
+    answer: Any
+    code: int
+    late: bool
+    words: str
+
+
+def ask_worker(command: Sequence[str], case: Mapping[str, Any], time_limit: float) -> Ended:
+    """Give a worker its case as JSON and wait; nothing of it is left, and it dies with this process."""
     reader, writer = os.pipe()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as words:
         try:
@@ -43,22 +71,22 @@ def run_worker(case: Mapping[str, Any], time_limit: float, command: Sequence[str
             )
         finally:
             os.close(reader)
+        late, answer, code = False, None, None
         try:
             text, _ = process.communicate(json.dumps(case), timeout=time_limit)
+            with suppress(ValueError, IndexError):
+                answer = json.loads(text.strip().splitlines()[-1])
         except subprocess.TimeoutExpired:
-            return {"failed": f"not done after {time_limit:g} s (--time-limit), and ended"}
+            late = True
         finally:
-            end_session(process)
+            code = process.poll()
+            _end_session(process)
             os.close(writer)
-        with suppress(ValueError, IndexError):
-            answer = json.loads(text.strip().splitlines()[-1])
-            if isinstance(answer, dict) and process.returncode == 0:
-                return answer
         words.seek(0)
-        return {"failed": why_ended(process.returncode, words.read())}
+        return Ended(answer, code or 0, late, words.read())
 
 
-def end_session(process: subprocess.Popen[str]) -> None:
+def _end_session(process: subprocess.Popen[str]) -> None:
     """Kill what is left of the worker's session, and wait for it."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
